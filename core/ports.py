@@ -1,0 +1,344 @@
+"""What the core's activities need from the outside, as Protocols. Adapters implement them; fakes ship beside them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from core.briefing import Prompt
+from core.contract import Contract
+from core.profile import Profile
+from core.receipts import Approval, Claim, Line, Move, Reservation, Row, Settlement, TaskRow, Total
+from core.record import Json, Record
+
+# --------------------------------------------------------------------------------------------------- language models
+
+
+class Usage(Record):
+    """What one model call cost. `cached_tokens` of the input were read from the provider's cache."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class Reply(Record):
+    """What a model answered to a briefing.
+
+    ``document``: the plan as decoded JSON (None when there is none); ``fault``: why there is none, in words for the
+    model ("the answer was cut off at 4096 tokens", "not JSON: ..."). Exactly one of the two is set.
+    """
+
+    document: Json = None
+    fault: str | None = None
+    usage: Usage = Usage()
+    latency_ms: int = 0
+    request_id: str = ""
+
+
+class Planner(Protocol):
+    """One language model. `propose` makes exactly one request to the provider.
+
+    Raises PlannerBusy (transient) or PlannerDown (definite); everything that did come back is a Reply.
+    """
+
+    async def propose(self, prompt: Prompt) -> Reply: ...
+
+
+class Planners(Protocol):
+    """All models that the worker can reach."""
+
+    def get(self, name: str) -> Planner:
+        """Return the adapter of ``provider:name``. Raises PlannerDown when it cannot be used, with the way out."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------- tools
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a tool is told besides its arguments. `key` is to be passed on to the provider as idempotency key.
+
+    ``attempt`` counts sends of this effect, from 1. ``deadline``: aware UTC; the door cuts the tool off there.
+    ``inputs``: the task's inputs. ``log``: a bound structlog logger. ``connection``: an open SQLAlchemy AsyncConnection
+    inside the transaction of a transactional tool, else None.
+    """
+
+    key: str
+    task_id: str
+    step_id: str
+    attempt: int
+    deadline: datetime
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    log: Any = None
+    connection: Any = None
+
+
+class Certainty(StrEnum):
+    """What an error of a tool says about the effect."""
+
+    NOT_SENT = "not_sent"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class Sorted(Record):
+    """An error of a tool, sorted. `retry_after` in seconds, where the other side said so."""
+
+    certainty: Certainty
+    code: str
+    message: str
+    retry_after: float | None = None
+
+
+class Tool(Protocol):
+    """One tool of any source. Arguments and results are plain JSON here; the tool converts."""
+
+    @property
+    def contract(self) -> Contract: ...
+
+    def check(self, args: Mapping[str, Json]) -> dict[str, Json]:
+        """Validate and normalise arguments. Raises Refused("bad_arguments", ...) naming every fault."""
+        ...
+
+    async def preflight(self, call: Call, args: Mapping[str, Json]) -> dict[str, Json]:
+        """Look up the facts for policy and approver; {} when the tool has no preflight. May raise Refused."""
+        ...
+
+    async def send(self, call: Call, args: Mapping[str, Json]) -> Json:
+        """Apply the effect (or read). Anything raised but Refused and NotSent leaves a write's outcome unknown.
+
+        Returns plain JSON (a result that cannot be JSON is described, never raised: the effect has happened).
+        """
+        ...
+
+    async def verify(self, call: Call, args: Mapping[str, Json], result: Json) -> bool | None:
+        """Read back whether the effect is there; None when the tool has no verify."""
+        ...
+
+    async def probe(self, call: Call, args: Mapping[str, Json]) -> Json | None:
+        """Ask whether the effect happened: its result, or None when it is not there. Only if `contract.has_probe`."""
+        ...
+
+    def sort(self, error: BaseException) -> Sorted:
+        """Sort what `send` raised by the default rules (3-effects, step 6)."""
+        ...
+
+
+class Transactions(Protocol):
+    """Databases of transactional tools, by the name of the environment variable that holds their URL."""
+
+    def open(self, database: str, key: str, fingerprint: str) -> AbstractAsyncContextManager["Transaction"]:
+        """Begin a transaction and take the receipt row of `key`; commits on a clean exit, rolls back on an error.
+
+        Raises LedgerDown when the database does not answer before anything was done.
+        """
+        ...
+
+    async def receipt(self, database: str, key: str) -> "TransactionReceipt | None":
+        """Read what a committed transaction left under `key`; None = it was never committed."""
+        ...
+
+
+class TransactionReceipt(Record):
+    """A row of ``lastmile_receipts`` in the tool's own database."""
+
+    key: str
+    fingerprint: str
+    result: Json = None
+
+
+class Transaction(Protocol):
+    """One open transaction of a transactional tool."""
+
+    connection: Any
+    existing: TransactionReceipt | None
+
+    async def keep(self, result: Json) -> None:
+        """Write the receipt; it commits with the effect."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ policy
+
+
+class Do(StrEnum):
+    """What policy says of a call."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
+
+
+class Verdict(Record):
+    """One rule's word on a call.
+
+    ``rule`` names it for people ("policy[2] issue_refund"); ``approvers`` are roles or names (empty = anybody but the
+    requester); a verdict with `total` holds only while the running sum stays under its maximum.
+    """
+
+    do: Do
+    rule: str
+    reason: str = ""
+    approvers: tuple[str, ...] = ()
+    quorum: int = 1
+    total: Total | None = None
+
+
+class Case(Record):
+    """What a rule may look at (the CEL variables)."""
+
+    tool: str
+    writes: bool
+    args: dict[str, Json]
+    inputs: dict[str, Json]
+    task: dict[str, Json]
+    facts: dict[str, Json]
+    origin: dict[str, str]
+
+
+class Policy(Protocol):
+    """The rules of one agent."""
+
+    def judge(self, case: Case) -> Sequence[Verdict]:
+        """Return the verdicts that apply, best first; the last one has no total, so there is always one that holds.
+
+        Never raises: a rule that cannot be evaluated asks, and says so. No rule for a write asks; a read is allowed.
+        """
+        ...
+
+
+class Done(Protocol):
+    """The conditions under which a task of the agent is done."""
+
+    def unmet(self, effects: Sequence[Mapping[str, Json]], reads: Sequence[Mapping[str, Json]], task: Mapping[str, Json],
+              inputs: Mapping[str, Json]) -> list[str]:
+        """Return the conditions that do not hold (or cannot be evaluated), each with the reason. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent as loaded from its folder. `people` resolves a role or a name to names."""
+
+    name: str
+    instructions: str
+    profile: Profile
+    tools: Mapping[str, Tool]
+    policy: Policy
+    done: Done
+
+
+class Agents(Protocol):
+    """The agents that this worker serves."""
+
+    def get(self, name: str) -> Agent:
+        """Return the agent. Raises CallerError naming those that exist."""
+        ...
+
+    def names(self) -> Sequence[str]: ...
+
+
+# ------------------------------------------------------------------------------------------------------------ ledger
+
+
+class Ledger(Protocol):
+    """Receipts, approvals, blobs and audit lines. Every method is one transaction; all raise LedgerDown.
+
+    A method that moves a row compares state and fence first (`TRANSITIONS` says which moves exist) and returns the row
+    as it stands afterwards, or None when the compare failed: then somebody else has the row, and the caller stops.
+    """
+
+    async def open_task(self, task: TaskRow, run_id: str) -> TaskRow | None:
+        """Bind the task to its first run; the same run again returns the row; another run returns None unless `again`."""
+        ...
+
+    async def task(self, task_id: str) -> TaskRow | None: ...
+
+    async def amend_task(self, task_id: str, goal: str, inputs: dict[str, Json], amendments: int) -> None:
+        """Write the wish as amended, unless a later amendment is there already."""
+        ...
+
+    async def find(self, key: str) -> Row | None: ...
+
+    async def rows(self, task_id: str) -> list[Row]:
+        """Return all effects of a task, oldest first."""
+        ...
+
+    async def twin(self, task_id: str, similarity: str, key: str) -> Row | None:
+        """Return the call of the task, other than `key`, that blocks a similar one: open, in doubt, written off or
+        succeeded (the last such one); None if there is none (definite failures and cancelled calls do not count)."""
+        ...
+
+    async def claim(self, reservation: Reservation, lease: timedelta) -> Claim:
+        """Claim in one transaction (3-effects, step 3); the guard runs in it too, unless `repeat_of` names the twin."""
+        ...
+
+    async def mark(self, key: str, fence: int, *, deadline: datetime, lease_until: datetime,
+                   approvals: Sequence[Approval] = (), totals: Sequence[Total] = ()) -> Row | None:
+        """Write the dispatch mark: RESERVED -> IN_FLIGHT, consume the approvals, reserve the totals; `sends` + 1.
+
+        Raises ApprovalUsed when an approval belongs to another key, TotalExceeded when a sum does not fit; then nothing
+        has changed. An approval that this same key consumed before is fine.
+        """
+        ...
+
+    async def resend(self, key: str, fence: int, *, deadline: datetime, lease_until: datetime) -> Row | None:
+        """Mark a row again whose effect is harmless to repeat (IN_FLIGHT with the lease over, or IN_DOUBT); fence + 1."""
+        ...
+
+    async def release(self, key: str, fence: int, why: str) -> Row | None:
+        """The send was certainly not applied: back to RESERVED (IN_DOUBT when an earlier send is doubtful), lease over.
+
+        Also gives the lease of a row back that is still RESERVED.
+        """
+        ...
+
+    async def settle(self, key: str, fence: int, settlement: Settlement) -> Row | None:
+        """Write the receipt. When the compare fails the settlement is kept as evidence in the audit, and None returned."""
+        ...
+
+    async def verified(self, key: str, verified: bool) -> None: ...
+
+    async def doubt(self, key: str, fence: int, why: str) -> Row | None:
+        """IN_FLIGHT -> IN_DOUBT; the row becomes `doubtful`."""
+        ...
+
+    async def move(self, key: str, fence: int, move: Literal[Move.ABSENT, Move.ASK, Move.CANCEL], why: str) -> Row | None: ...
+
+    async def spent(self, bucket: str, besides: str) -> int:
+        """Sum the amounts in a bucket, leaving out the call `besides` and all that failed or were cancelled."""
+        ...
+
+    async def keep(self, task_id: str, body: bytes) -> str:
+        """Store bytes under their digest (the same bytes twice are stored once) and return it."""
+        ...
+
+    async def fetch(self, digest: str) -> bytes | None: ...
+
+    async def record(self, line: Line) -> None: ...
+
+    def lines(self, task_id: str) -> AsyncIterator[Line]:
+        """Yield the audit of a task, oldest first."""
+        ...
+
+
+class Notifier(Protocol):
+    """A way to reach people. Raises on failure; the activity retries."""
+
+    async def send(self, notice: "Notice") -> None: ...
+
+
+class Notice(Record):
+    """One message to people: `rung` is opened, reminder, escalated, expired or ended."""
+
+    task_id: str
+    agent: str
+    rung: str
+    to: tuple[str, ...]
+    title: str
+    text: str
+    request_id: str = ""

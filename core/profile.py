@@ -1,0 +1,70 @@
+"""What of an agent's configuration the workflow works with: read once by `open_task`, then part of history."""
+
+from datetime import timedelta
+from enum import StrEnum
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from core.record import Input, Message, Seconds
+
+
+class EndStatus(StrEnum):
+    """How a task can end."""
+
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    REJECTED = "REJECTED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+
+class Limits(Input):
+    """Bounds of one task. `wall_time` counts from the start; `confidence` below it takes the next model."""
+
+    rounds: PositiveInt = 8
+    steps: PositiveInt = 40
+    steps_per_plan: PositiveInt = 20
+    parallel: PositiveInt = 8
+    repairs: PositiveInt = 3
+    same_call: PositiveInt = 2
+    tokens: PositiveInt = 200_000
+    cost_usd: NonNegativeFloat = 1.0
+    wall_time: Seconds = timedelta(days=7)
+    confidence: float = Field(default=0.0, ge=0.0, le=1.0)
+
+
+class Ladder(Input):
+    """When a request that nobody answers reminds, escalates and expires, counted from its opening."""
+
+    remind_after: Seconds = timedelta(hours=1)
+    escalate_after: Seconds = timedelta(hours=4)
+    escalate_to: tuple[str, ...] = ()
+    expire_after: Seconds = timedelta(hours=24)
+
+
+class Model(Message):
+    """One language model of a route. Prices are dollars per million tokens; None = unknown (counted as 0)."""
+
+    name: str
+    input_usd_per_mtok: float | None = None
+    output_usd_per_mtok: float | None = None
+
+
+class Profile(Message):
+    """The agent as the workflow sees it.
+
+    `people` maps each role or name that may have to answer to the names that hold it. `search_attributes`: whether the
+    server knows ours. `max_output_tokens`: what one planning call may produce, reserved from the budget before it.
+    """
+
+    agent: str
+    owner: str
+    namespace: str = "default"
+    route: tuple[Model, ...]
+    limits: Limits = Limits()
+    ladder: Ladder = Ladder()
+    people: dict[str, tuple[str, ...]] = {}
+    trust: str = "open"
+    undo_on: tuple[EndStatus, ...] = ()
+    search_attributes: bool = True
+    max_output_tokens: int = 4096

@@ -1,0 +1,227 @@
+"""The vocabulary of the ledger: states of a row, the moves between them, and the row itself.
+
+::
+
+    RESERVED --mark--> IN_FLIGHT --succeed--> SUCCEEDED
+       ^  \               |  \-----refuse---> FAILED
+       |   cancel         doubt
+       |    v             v
+       |  CANCELLED     IN_DOUBT --ask--> NEEDS_PERSON --succeed | absent | write_off
+       +----absent--------+
+
+A crash in RESERVED is provably harmless; only a crash in IN_FLIGHT is doubtful.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from core.contract import Effect
+from core.record import Json, Message, Record
+
+
+class RowState(StrEnum):
+    """Where an effect stands."""
+
+    RESERVED = "RESERVED"
+    IN_FLIGHT = "IN_FLIGHT"
+    IN_DOUBT = "IN_DOUBT"
+    NEEDS_PERSON = "NEEDS_PERSON"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the row can never change again (`verified` and late evidence aside)."""
+        return self in (RowState.SUCCEEDED, RowState.FAILED, RowState.CANCELLED)
+
+
+class Move(StrEnum):
+    """What may happen to a row."""
+
+    TAKE_OVER = "take_over"
+    MARK = "mark"
+    RESEND = "resend"
+    RELEASE = "release"
+    SUCCEED = "succeed"
+    REFUSE = "refuse"
+    DOUBT = "doubt"
+    ABSENT = "absent"
+    ASK = "ask"
+    WRITE_OFF = "write_off"
+    CANCEL = "cancel"
+
+
+TRANSITIONS: dict[tuple[RowState, Move], RowState] = {
+    (RowState.RESERVED, Move.TAKE_OVER): RowState.RESERVED,
+    (RowState.RESERVED, Move.MARK): RowState.IN_FLIGHT,
+    (RowState.RESERVED, Move.CANCEL): RowState.CANCELLED,
+    # certainly not applied (connect refused, 429); only while no earlier send of the row is in doubt
+    (RowState.IN_FLIGHT, Move.RELEASE): RowState.RESERVED,
+    (RowState.IN_FLIGHT, Move.SUCCEED): RowState.SUCCEEDED,
+    (RowState.IN_FLIGHT, Move.REFUSE): RowState.FAILED,
+    (RowState.IN_FLIGHT, Move.DOUBT): RowState.IN_DOUBT,
+    # harmless to repeat: transactional, idempotent, keyed inside the window; the fence goes up
+    (RowState.IN_FLIGHT, Move.RESEND): RowState.IN_FLIGHT,
+    (RowState.IN_DOUBT, Move.RESEND): RowState.IN_FLIGHT,
+    (RowState.IN_DOUBT, Move.SUCCEED): RowState.SUCCEEDED,
+    (RowState.IN_DOUBT, Move.REFUSE): RowState.FAILED,
+    (RowState.IN_DOUBT, Move.ABSENT): RowState.RESERVED,
+    (RowState.IN_DOUBT, Move.ASK): RowState.NEEDS_PERSON,
+    (RowState.NEEDS_PERSON, Move.SUCCEED): RowState.SUCCEEDED,
+    (RowState.NEEDS_PERSON, Move.ABSENT): RowState.RESERVED,
+    (RowState.NEEDS_PERSON, Move.WRITE_OFF): RowState.FAILED,
+}
+"""The only moves there are. The ledger applies them by compare-and-set on (state, fence)."""
+
+
+class Evidence(StrEnum):
+    """What a settled outcome rests on."""
+
+    ANSWER = "answer"
+    PROBE = "probe"
+    TRANSACTION = "transaction"
+    PERSON = "person"
+
+
+class Approval(Message):
+    """An answer that allows one dispatch: of the call whose digest it names, by one person."""
+
+    request_id: str
+    digest: str
+    by: str = ""
+    trust: Literal["open", "signed"] = "open"
+    comment: str = ""
+
+
+class Reservation(Record):
+    """One call as it is claimed; everything that the row says before it is sent."""
+
+    key: str
+    task_id: str
+    step: str
+    intent: int
+    revision: int
+    agent: str
+    tool: str
+    effect: Effect
+    contract_digest: str
+    fingerprint: str
+    similarity: str
+    args: dict[str, Json]
+    origin: dict[str, str] = {}
+    repeat_of: str | None = None
+    run_id: str = ""
+
+
+class Row(Reservation):
+    """One effect in the ledger. Times are aware UTC.
+
+    ``fence`` goes up at every takeover and resend; ``sends`` counts dispatch marks. ``doubtful``: some send of this row
+    ended without an answer. ``result`` is inline up to 16 kB, else None with `blob` naming the stored bytes.
+    ``verified``: None = not (yet) read back. ``approved_by``: names, in the order of their answers.
+    """
+
+    state: RowState
+    fence: int
+    lease_until: datetime
+    sends: int = 0
+    doubtful: bool = False
+    marked_at: datetime | None = None
+    first_marked_at: datetime | None = None
+    send_deadline: datetime | None = None
+    code: str = ""
+    message: str = ""
+    result: Json = None
+    blob: str | None = None
+    size: int = 0
+    verified: bool | None = None
+    evidence: Evidence | None = None
+    approved_by: tuple[str, ...] = ()
+    opened_at: datetime
+    settled_at: datetime | None = None
+
+
+class Claimed(Record):
+    """The row is RESERVED and ours under `row.fence` until `row.lease_until`."""
+
+    row: Row
+
+
+class Busy(Record):
+    """Somebody else holds a live lease; look again at `until`."""
+
+    row: Row
+    until: datetime
+
+
+class Standing(Record):
+    """The row is final, or marked with its lease over, or in doubt, or waits for a person: see `row.state`."""
+
+    row: Row
+
+
+class Conflict(Record):
+    """The key is taken by a call with another fingerprint. Nothing may be sent."""
+
+    row: Row
+
+
+class Twin(Record):
+    """An earlier call of the task with the same similarity stands in the way (open, in doubt, or succeeded)."""
+
+    row: Row
+
+
+Claim = Claimed | Busy | Standing | Conflict | Twin
+
+
+class Total(Record):
+    """A running sum that policy caps: `amount` of this call in `bucket`, at most `maximum` over all live calls in it."""
+
+    bucket: str
+    amount: int
+    maximum: int
+
+
+class Settlement(Record):
+    """How a call ended: the receipt. `body` is the canonical JSON of the result (None: there is none to keep)."""
+
+    move: Literal[Move.SUCCEED, Move.REFUSE, Move.WRITE_OFF]
+    evidence: Evidence
+    code: str = ""
+    message: str = ""
+    result: Json = None
+    body: bytes | None = None
+    verified: bool | None = None
+
+
+class TaskRow(Record):
+    """What the ledger knows of a task: bound to its first run at the start, and its current wish (goal and inputs)."""
+
+    task_id: str
+    namespace: str
+    agent: str
+    goal: str
+    inputs: dict[str, Json] = {}
+    requested_by: str = ""
+    amendments: int = 0
+    first_run_id: str
+    again: bool = False
+    opened_at: datetime
+
+
+class Line(Record):
+    """One line of the audit: `event` is `noun.verb_past`; `fields` are small, JSON, and without secrets."""
+
+    task_id: str
+    at: datetime
+    event: str
+    step: str = ""
+    tool: str = ""
+    key: str = ""
+    attempt: int = 0
+    fields: dict[str, Json] = {}
+
+
