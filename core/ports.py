@@ -214,8 +214,13 @@ class Policy(Protocol):
 class Done(Protocol):
     """The conditions under which a task of the agent is done."""
 
-    def unmet(self, effects: Sequence[Mapping[str, Json]], reads: Sequence[Mapping[str, Json]], task: Mapping[str, Json],
-              inputs: Mapping[str, Json]) -> list[str]:
+    def unmet(
+        self,
+        effects: Sequence[Mapping[str, Json]],
+        reads: Sequence[Mapping[str, Json]],
+        task: Mapping[str, Json],
+        inputs: Mapping[str, Json],
+    ) -> list[str]:
         """Return the conditions that do not hold (or cannot be evaluated), each with the reason. Never raises."""
         ...
 
@@ -253,7 +258,7 @@ class Ledger(Protocol):
     """
 
     async def open_task(self, task: TaskRow, run_id: str) -> TaskRow | None:
-        """Bind the task to its first run; the same run again returns the row; another run returns None unless `again`."""
+        """Bind the task to its first run; the same run again returns the row; another one gets None unless `again`."""
         ...
 
     async def task(self, task_id: str) -> TaskRow | None: ...
@@ -277,8 +282,16 @@ class Ledger(Protocol):
         """Claim in one transaction (3-effects, step 3); the guard runs in it too, unless `repeat_of` names the twin."""
         ...
 
-    async def mark(self, key: str, fence: int, *, deadline: datetime, lease_until: datetime,
-                   approvals: Sequence[Approval] = (), totals: Sequence[Total] = ()) -> Row | None:
+    async def mark(
+        self,
+        key: str,
+        fence: int,
+        *,
+        deadline: datetime,
+        lease_until: datetime,
+        approvals: Sequence[Approval] = (),
+        totals: Sequence[Total] = (),
+    ) -> Row | None:
         """Write the dispatch mark: RESERVED -> IN_FLIGHT, consume the approvals, reserve the totals; `sends` + 1.
 
         Raises ApprovalUsed when an approval belongs to another key, TotalExceeded when a sum does not fit; then nothing
@@ -287,7 +300,7 @@ class Ledger(Protocol):
         ...
 
     async def resend(self, key: str, fence: int, *, deadline: datetime, lease_until: datetime) -> Row | None:
-        """Mark a row again whose effect is harmless to repeat (IN_FLIGHT with the lease over, or IN_DOUBT); fence + 1."""
+        """Mark a row again that is harmless to repeat (IN_FLIGHT with the lease over, or IN_DOUBT); fence + 1."""
         ...
 
     async def release(self, key: str, fence: int, why: str) -> Row | None:
@@ -307,7 +320,9 @@ class Ledger(Protocol):
         """IN_FLIGHT -> IN_DOUBT; the row becomes `doubtful`."""
         ...
 
-    async def move(self, key: str, fence: int, move: Literal[Move.ABSENT, Move.ASK, Move.CANCEL], why: str) -> Row | None: ...
+    async def move(
+        self, key: str, fence: int, move: Literal[Move.ABSENT, Move.ASK, Move.CANCEL], why: str
+    ) -> Row | None: ...
 
     async def spent(self, bucket: str, besides: str) -> int:
         """Sum the amounts in a bucket, leaving out the call `besides` and all that failed or were cancelled."""

@@ -1,4 +1,4 @@
-"""The vocabulary of the ledger: states of a row, the moves between them, and the row itself.
+r"""The vocabulary of the ledger: states of a row, the moves between them, and the row itself.
 
 ::
 
@@ -178,7 +178,7 @@ Claim = Claimed | Busy | Standing | Conflict | Twin
 
 
 class Total(Record):
-    """A running sum that policy caps: `amount` of this call in `bucket`, at most `maximum` over all live calls in it."""
+    """A running sum that policy caps: this call adds `amount` to `bucket`, which may hold `maximum` over all live calls."""
 
     bucket: str
     amount: int
@@ -223,5 +223,3 @@ class Line(Record):
     key: str = ""
     attempt: int = 0
     fields: dict[str, Json] = {}
-
-
