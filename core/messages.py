@@ -1,0 +1,446 @@
+"""Commands (what to do, imperative), orders (what an activity is given) and events (what is now known, past tense).
+
+Their names are a contract with histories that exist: add fields with defaults, never rename.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from core.briefing import Briefing
+from core.plan import Fault, Plan
+from core.ports import Usage
+from core.profile import EndStatus, Limits, Profile
+from core.receipts import Approval
+from core.record import Json, Message
+from core.contract import Terms
+
+# ------------------------------------------------------------------------------------------------------- commands
+
+
+class OpenTask(Message):
+    """Load the agent and bind the task id to this run."""
+
+    kind: Literal["OpenTask"] = "OpenTask"
+
+    @property
+    def id(self) -> str:
+        """There is one."""
+        return "open"
+
+
+class ProposePlan(Message):
+    """Ask the model at `route` (index) for a plan; `call` counts planning calls of the task."""
+
+    kind: Literal["ProposePlan"] = "ProposePlan"
+    call: int
+    route: int
+
+    @property
+    def id(self) -> str:
+        """Stable over decisions and over continue-as-new."""
+        return f"plan:{self.call}"
+
+
+class CallTool(Message):
+    """Take a step through the door; `entry` counts how often this revision of it went there."""
+
+    kind: Literal["CallTool"] = "CallTool"
+    step: str
+    revision: int
+    entry: int
+
+    @property
+    def id(self) -> str:
+        """Stable over decisions and over continue-as-new."""
+        return f"call:{self.step}:{self.revision}:{self.entry}"
+
+
+class Notify(Message):
+    """Tell people that a request was opened, or that nobody answered it, or how the task ended."""
+
+    kind: Literal["Notify"] = "Notify"
+    request: str
+    rung: str
+
+    @property
+    def id(self) -> str:
+        """Stable over decisions and over continue-as-new."""
+        return f"notify:{self.request}:{self.rung}"
+
+
+class Wait(Message):
+    """Wake up at `until` even if nothing happens."""
+
+    kind: Literal["Wait"] = "Wait"
+    until: datetime
+
+    @property
+    def id(self) -> str:
+        """One wait for one moment."""
+        return f"wait:{self.until.isoformat()}"
+
+
+class Conclude(Message):
+    """Check the outcome of a round against the receipts."""
+
+    kind: Literal["Conclude"] = "Conclude"
+    round: int
+    entry: int
+
+    @property
+    def id(self) -> str:
+        """Stable over decisions and over continue-as-new."""
+        return f"conclude:{self.round}:{self.entry}"
+
+
+class Finish(Message):
+    """End the workflow as the state says."""
+
+    kind: Literal["Finish"] = "Finish"
+    status: EndStatus
+
+    @property
+    def id(self) -> str:
+        """There is one."""
+        return "finish"
+
+
+Command = OpenTask | ProposePlan | CallTool | Notify | Wait | Conclude | Finish
+
+# --------------------------------------------------------------------------------------------------------- orders
+
+
+class OpenOrder(Message):
+    """Input of `open_task`."""
+
+    task_id: str
+    agent: str
+    goal: str
+    inputs: dict[str, Json] = {}
+    requested_by: str = ""
+    again: bool = False
+
+
+class PlanOrder(Message):
+    """Input of `propose_plan`. `amendments`: so that the ledger knows the wish before anything of it is called.
+
+    ``earlier``: contract digests are looked up by tool; this maps step ids of earlier rounds to their tools, so that
+    references to them can be checked. ``attempts``: at the last one the activity answers PlannerUnavailable, not raises.
+    """
+
+    model: str
+    briefing: Briefing
+    requested_by: str = ""
+    amendments: int = 0
+    earlier: dict[str, str] = {}
+    limits: Limits = Limits()
+    attempts: int = 4
+    max_output_tokens: int = 4096
+
+
+class Deferred(Message):
+    """A place in the arguments that only the door can fill in, because the value is a blob in the ledger.
+
+    ``at``: JSON pointer into the arguments; ``expression``: the reference as planned (``{"$from": ...}`` or a template);
+    ``blobs``: digest of the stored result per step that it refers to.
+    """
+
+    at: str
+    expression: Json
+    blobs: dict[str, str]
+    values: dict[str, Json] = {}
+
+
+class Ruling(Message):
+    """What a person said about an effect in doubt."""
+
+    choice: Literal["happened", "did_not_happen", "write_off"]
+    request_id: str
+    by: str = ""
+    evidence: str = ""
+    result: Json = None
+
+
+class CallOrder(Message):
+    """Input of a tool's activity; the activity's type is the tool's name.
+
+    ``origin``: where each argument came from, by JSON pointer: request, tool:NAME, person; what is not listed came from
+    the model. ``ruling``: set when a person said what became of this very effect.
+    """
+
+    agent: str
+    task_id: str
+    step: str
+    intent: int
+    revision: int
+    key: str
+    digest: str
+    args: dict[str, Json] = {}
+    origin: dict[str, str] = {}
+    deferred: tuple[Deferred, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    ruling: Ruling | None = None
+    repeat_of: str | None = None
+
+
+class ConcludeOrder(Message):
+    """Input of `conclude`: the answer as planned and what it refers to; the receipts are read from the ledger."""
+
+    agent: str
+    task_id: str
+    answer: str
+    deferred: tuple[Deferred, ...] = ()
+
+
+# --------------------------------------------------------------------------------------------------------- events
+
+
+class TaskOpened(Message):
+    """The agent was loaded and the task bound to this run."""
+
+    kind: Literal["TaskOpened"] = "TaskOpened"
+    profile: Profile
+
+
+class TaskRefused(Message):
+    """The task cannot start: unknown or broken agent, bad input, an id that ran before."""
+
+    kind: Literal["TaskRefused"] = "TaskRefused"
+    reason: str
+
+
+class PlanProposed(Message):
+    """A plan passed every check. `terms` holds, per tool of the plan, what its steps need of the contract."""
+
+    kind: Literal["PlanProposed"] = "PlanProposed"
+    plan: Plan
+    terms: dict[str, Terms] = {}
+    model: str = ""
+    attempts: int = 1
+    usage: Usage = Usage()
+    latency_ms: int = 0
+
+
+class PlanRefused(Message):
+    """A reply came, but it is not a plan that may run; every fault at once."""
+
+    kind: Literal["PlanRefused"] = "PlanRefused"
+    faults: tuple[Fault, ...] = ()
+    model: str = ""
+    attempts: int = 1
+    usage: Usage = Usage()
+    latency_ms: int = 0
+
+
+class PlannerUnavailable(Message):
+    """No reply came. `attempts`: requests made in this call."""
+
+    kind: Literal["PlannerUnavailable"] = "PlannerUnavailable"
+    model: str = ""
+    reason: str
+    attempts: int = 1
+
+
+class ToolSucceeded(Message):
+    """The call's effect is known to be applied (or the read was answered).
+
+    ``result`` is inline up to 16 kB; else `blob` and `size` name the stored bytes and `preview` shows their beginning.
+    ``already``: nothing was sent now; the receipt of an earlier, similar call (`of`, a step id) answers.
+    ``verified``: None = the tool cannot read back; False = done, but not confirmed.
+    """
+
+    kind: Literal["ToolSucceeded"] = "ToolSucceeded"
+    step: str
+    result: Json = None
+    blob: str | None = None
+    size: int = 0
+    preview: str = ""
+    already: bool = False
+    of: str = ""
+    verified: bool | None = None
+    approved_by: tuple[str, ...] = ()
+
+
+class ToolRefused(Message):
+    """A definite no: nothing was applied, and this call will not be. `outcome` is failed, or unknown once written off.
+
+    Codes of the door: bad_arguments, contract_changed, key_conflict, in_the_way (a similar call is open or in doubt),
+    denied, written_off, not_resolved; all others are the tool's own.
+    """
+
+    kind: Literal["ToolRefused"] = "ToolRefused"
+    step: str
+    code: str
+    message: str = ""
+    outcome: Literal["failed", "unknown"] = "failed"
+
+
+class ToolUnavailable(Message):
+    """Certainly not applied, and its attempts are used up."""
+
+    kind: Literal["ToolUnavailable"] = "ToolUnavailable"
+    step: str
+    reason: str
+    attempts: int = 0
+
+
+class ApprovalNeeded(Message):
+    """Policy asks. Everything that the approver has to see; nothing has happened.
+
+    ``args`` are resolved completely; ``digest`` binds an answer to them. ``approvers``: roles or names as the rule says;
+    ``may_answer``: the people they stand for now (empty with empty `approvers` = anybody but the requester).
+    ``given``: approvals that were handed in and fit, but do not suffice yet. ``note``: why earlier ones do not fit.
+    """
+
+    kind: Literal["ApprovalNeeded"] = "ApprovalNeeded"
+    step: str
+    args: dict[str, Json] = {}
+    origin: dict[str, str] = {}
+    digest: str
+    facts: dict[str, Json] = {}
+    rule: str = ""
+    reason: str = ""
+    hint: str = ""
+    approvers: tuple[str, ...] = ()
+    may_answer: tuple[str, ...] = ()
+    quorum: int = 1
+    given: tuple[Approval, ...] = ()
+    note: str = ""
+
+
+class OutcomeUnknown(Message):
+    """The call was sent and nobody but a person can say what became of it."""
+
+    kind: Literal["OutcomeUnknown"] = "OutcomeUnknown"
+    step: str
+    reason: str
+    args: dict[str, Json] = {}
+    digest: str = ""
+
+
+class EpochOpened(Message):
+    """This run is a reset of an earlier one (built with the next issue; named here because histories will hold it)."""
+
+    kind: Literal["EpochOpened"] = "EpochOpened"
+    step: str
+    next_intent: int
+    done: tuple[str, ...] = ()
+    in_doubt: tuple[str, ...] = ()
+
+
+class PersonAnswered(Message):
+    """Somebody spoke: `form` is approve, reject, answer or decide, `payload` what they sent, as it came."""
+
+    kind: Literal["PersonAnswered"] = "PersonAnswered"
+    form: str
+    payload: Json = None
+
+
+class NotUnderstood(Message):
+    """A signal that is none of ours, or whose payload does not decode; recorded and shown."""
+
+    kind: Literal["NotUnderstood"] = "NotUnderstood"
+    text: str
+
+
+class GoalAmended(Message):
+    """The wish changed."""
+
+    kind: Literal["GoalAmended"] = "GoalAmended"
+    goal: str | None = None
+    inputs: dict[str, Json] | None = None
+    by: str = ""
+
+
+class Paused(Message):
+    """Nothing new is started until `Resumed`."""
+
+    kind: Literal["Paused"] = "Paused"
+    by: str = ""
+    reason: str = ""
+
+
+class Resumed(Message):
+    """Go on."""
+
+    kind: Literal["Resumed"] = "Resumed"
+    by: str = ""
+    reason: str = ""
+
+
+class CancelRequested(Message):
+    """Temporal's cancel."""
+
+    kind: Literal["CancelRequested"] = "CancelRequested"
+
+
+class TimePassed(Message):
+    """A moment that the state waits for may have come; `apply` looks at the time it is given."""
+
+    kind: Literal["TimePassed"] = "TimePassed"
+
+
+class NoticeSent(Message):
+    """People were told."""
+
+    kind: Literal["NoticeSent"] = "NoticeSent"
+    request: str
+    rung: str
+    failed: str = ""
+
+
+class OutcomeVerified(Message):
+    """All conditions hold over the receipts."""
+
+    kind: Literal["OutcomeVerified"] = "OutcomeVerified"
+    answer: str = ""
+
+
+class OutcomeNotVerified(Message):
+    """Some condition does not hold; `unmet` says which and why."""
+
+    kind: Literal["OutcomeNotVerified"] = "OutcomeNotVerified"
+    unmet: tuple[str, ...] = ()
+
+
+class ActivityBroke(Message):
+    """An activity ended in an error that is none of ours (a bug, or a time-out of Temporal's): `command` names it."""
+
+    kind: Literal["ActivityBroke"] = "ActivityBroke"
+    command: str
+    reason: str
+
+
+OpenReport = Annotated[TaskOpened | TaskRefused, Field(discriminator="kind")]
+PlanReport = Annotated[PlanProposed | PlanRefused | PlannerUnavailable, Field(discriminator="kind")]
+ToolReport = Annotated[
+    ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened,
+    Field(discriminator="kind"),
+]
+ConcludeReport = Annotated[OutcomeVerified | OutcomeNotVerified, Field(discriminator="kind")]
+Event = (
+    TaskOpened
+    | TaskRefused
+    | PlanProposed
+    | PlanRefused
+    | PlannerUnavailable
+    | ToolSucceeded
+    | ToolRefused
+    | ToolUnavailable
+    | ApprovalNeeded
+    | OutcomeUnknown
+    | EpochOpened
+    | PersonAnswered
+    | NotUnderstood
+    | GoalAmended
+    | Paused
+    | Resumed
+    | CancelRequested
+    | TimePassed
+    | NoticeSent
+    | OutcomeVerified
+    | OutcomeNotVerified
+    | ActivityBroke
+)
