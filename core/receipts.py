@@ -96,7 +96,11 @@ class Approval(Message):
 
 
 class Reservation(Record):
-    """One call as it is claimed; everything that the row says before it is sent."""
+    """One call as it is claimed; everything that the row says before it is sent.
+
+    ``repeat_of``: step or key of the settled twin that this call rightfully repeats. ``undoes``: key of the effect that
+    this call compensates; once it has succeeded, that effect stands in nobody's way any more.
+    """
 
     key: str
     task_id: str
@@ -112,6 +116,7 @@ class Reservation(Record):
     args: dict[str, Json]
     origin: dict[str, str] = {}
     repeat_of: str | None = None
+    undoes: str | None = None
     run_id: str = ""
 
 
@@ -120,7 +125,8 @@ class Row(Reservation):
 
     ``fence`` goes up at every takeover and resend; ``sends`` counts dispatch marks. ``doubtful``: some send of this row
     ended without an answer. ``result`` is inline up to 16 kB, else None with `blob` naming the stored bytes.
-    ``verified``: None = not (yet) read back. ``approved_by``: names, in the order of their answers.
+    ``verified``: None = not (yet) read back. ``approved_by``: names, in the order of their answers. ``written_off``:
+    FAILED by a person's word, though nobody knows what happened: unlike a definite no it still blocks a similar call.
     """
 
     state: RowState
@@ -139,8 +145,13 @@ class Row(Reservation):
     verified: bool | None = None
     evidence: Evidence | None = None
     approved_by: tuple[str, ...] = ()
+    written_off: bool = False
     opened_at: datetime
     settled_at: datetime | None = None
+
+    def may_be_repeated(self, repeat_of: str | None) -> bool:
+        """Whether a similar call that names this one (by step or key) is no duplicate. Never while this one is open."""
+        return self.state.is_final and repeat_of in (self.key, self.step)
 
 
 class Claimed(Record):
