@@ -1,18 +1,237 @@
 """Check a planner's document against the contracts of the tools, before anything runs. Every fault at once.
 
-(being written)
+Accepted here and checked when resolved: optional values, unions, array indexes and results without a schema.
 """
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping
+
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 from core.contract import Contract
-from core.plan import Fault, Plan
+from core.plan import Fault, Plan, PlannedStep
 from core.profile import Limits
 from core.record import Json
+from core.references import INPUTS, Malformed, Reference, find
+from core.schemas import can_hold, part_for, types_of
+
+MAX_BYTES = 512 * 1024
+MAX_DEPTH = 32
+MAX_INTEGER = 2**53
+_TEXT = frozenset({"string", "integer", "boolean"})
+_STRUCTURAL = frozenset(
+    {
+        "required",
+        "additionalProperties",
+        "unevaluatedProperties",
+        "minProperties",
+        "maxProperties",
+        "minItems",
+        "maxItems",
+    }
+)
 
 
 def check_plan(
     document: Json, catalogue: Mapping[str, Contract], earlier: Mapping[str, str], limits: Limits
 ) -> Plan | list[Fault]:
-    """Return the plan, or what is wrong with it. `earlier` maps step ids of earlier rounds (r1.s2) to their tools."""
-    raise NotImplementedError
+    """Return the plan, or what is wrong with it.
+
+    `catalogue`: contracts by tool name; `earlier`: steps of earlier rounds that have a result (r1.s2) and their tools.
+    """
+    if faults := list(_unfit_values(document)):
+        return faults[:50]
+    try:
+        text = json.dumps(document)
+        plan = Plan.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        return [_shape_fault(one["loc"], one["msg"], document) for one in error.errors()[:50]]
+    if len(text) > MAX_BYTES:
+        return [Fault(problem=f"the plan has {len(text)} bytes", expected=f"at most {MAX_BYTES}")]
+    checker = _Checker(plan, catalogue, earlier, limits)
+    return list(checker.faults())[:50] or plan
+
+
+def _unfit_values(document: Json) -> Iterator[Fault]:
+    """Find what no plan may hold anywhere: without recursion, since the document may be nested without end."""
+    heap: list[tuple[Json, str, int]] = [(document, "", 0)]
+    while heap:
+        value, at, depth = heap.pop()
+        if depth > MAX_DEPTH:
+            yield Fault(where=at[:80], problem="nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+            return
+        if problem := _unfit(value):
+            yield Fault(where=at, problem=problem)
+        if isinstance(value, dict):
+            heap.extend((item, f"{at}/{name}"[:200], depth + 1) for name, item in value.items())
+            heap.extend((name, f"{at}/{name!a}"[:200], depth + 1) for name in value)
+        elif isinstance(value, list):
+            heap.extend((item, f"{at}/{index}"[:200], depth + 1) for index, item in enumerate(value))
+
+
+def _unfit(value: Json) -> str:
+    match value:
+        case bool() | None | dict() | list():
+            return ""
+        case int() if abs(value) > MAX_INTEGER:
+            return "an integer beyond 2^53 cannot be passed on exactly"
+        case float() if not math.isfinite(value):
+            return "NaN and infinities are no JSON"
+        case str():
+            return _unfit_text(value)
+        case int() | float():
+            return ""
+    return f"{type(value).__name__} is no JSON value"
+
+
+def _unfit_text(text: str) -> str:
+    if any(ord(char) < 32 and char not in "\t\n\r" or ord(char) == 127 for char in text):
+        return "control characters"
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
+        return "half of a surrogate pair"
+    return ""
+
+
+def _shape_fault(loc: tuple[str | int, ...], message: str, document: Json) -> Fault:
+    step = ""
+    if len(loc) > 1 and loc[0] == "steps" and isinstance(loc[1], int):
+        named = document["steps"][loc[1]]
+        step = str(named.get("id", f"steps[{loc[1]}]"))[:40] if isinstance(named, dict) else f"steps[{loc[1]}]"
+        loc = loc[2:]
+    return Fault(step=step, where="".join(f"/{part}" for part in loc)[:200], problem=message)
+
+
+class _Checker:
+    """One check of one plan; `faults` yields everything."""
+
+    def __init__(
+        self, plan: Plan, catalogue: Mapping[str, Contract], earlier: Mapping[str, str], limits: Limits
+    ) -> None:
+        self.plan, self.catalogue, self.earlier, self.limits = plan, catalogue, earlier, limits
+        self.tool_of = {step.id: step.tool for step in plan.steps}
+        self.place = {step.id: index for index, step in enumerate(plan.steps)}
+
+    def faults(self) -> Iterator[Fault]:
+        yield from self._form()
+        yield from self._ids()
+        yield from self._cycles()
+        for step in self.plan.steps:
+            yield from self._step(step)
+        if self.plan.finish is not None:
+            yield from self._answer(self.plan.finish.answer)
+
+    def _form(self) -> Iterator[Fault]:
+        plan = self.plan
+        if plan.ask is not None and (plan.steps or plan.finish):
+            yield Fault(where="/ask", problem="a plan that asks has no steps and no finish")
+        if plan.ask is not None and not plan.ask.strip():
+            yield Fault(where="/ask", problem="the question is empty")
+        if plan.ask is None and not plan.steps and plan.finish is None:
+            yield Fault(problem="the plan is empty", expected="steps (with or without finish), or finish, or ask")
+        if len(plan.steps) > self.limits.steps_per_plan:
+            limit = self.limits.steps_per_plan
+            yield Fault(where="/steps", problem=f"{len(plan.steps)} steps", expected=f"at most {limit} in one plan")
+
+    def _ids(self) -> Iterator[Fault]:
+        seen: set[str] = set()
+        for step in self.plan.steps:
+            if step.id in seen:
+                yield Fault(step=step.id, where="/id", problem="this id is used twice")
+            if step.id == INPUTS:
+                yield Fault(step=step.id, where="/id", problem="this id is reserved for the task's inputs")
+            seen.add(step.id)
+
+    def _cycles(self) -> Iterator[Fault]:
+        graph = {step.id: {name for name in self._uses(step) if name in self.place} for step in self.plan.steps}
+        free = {name for name, uses in graph.items() if not uses}
+        while free:
+            graph = {name: uses - free for name, uses in graph.items() if name not in free}
+            free = {name for name, uses in graph.items() if not uses}
+        if graph:
+            yield Fault(problem=f"these steps wait for each other: {', '.join(sorted(graph)[:10])}")
+
+    def _uses(self, step: PlannedStep) -> set[str]:
+        return {found.step for found in find(step.args) if isinstance(found, Reference)} | set(step.after)
+
+    def _step(self, step: PlannedStep) -> Iterator[Fault]:
+        for name in step.after:
+            yield from self._known(step.id, "/after", name)
+        if step.repeat_of is not None and step.repeat_of not in self.place and step.repeat_of not in self.earlier:
+            yield Fault(step=step.id, where="/repeat_of", problem=f"no step {step.repeat_of!r}")
+        contract = self.catalogue.get(step.tool)
+        if contract is None:
+            known = ", ".join(sorted(self.catalogue)[:40])
+            yield Fault(step=step.id, where="/tool", problem=f"no tool {step.tool[:80]!r}", expected=f"one of: {known}")
+            return
+        references = list(find(step.args))
+        yield from _shape_of_args(step, contract, {reference.at for reference in references})
+        for reference in references:
+            yield from self._reference(step, contract, reference)
+
+    def _known(self, step: str, where: str, name: str) -> Iterator[Fault]:
+        if name in self.earlier or name == INPUTS and where != "/after":
+            return
+        if name not in self.place:
+            yield Fault(step=step, where=where, problem=f"no step {name[:80]!r}")
+        elif self.place[name] >= self.place[step]:
+            yield Fault(step=step, where=where, problem=f"{name} does not come before {step}")
+
+    def _reference(self, step: PlannedStep, contract: Contract, reference: Reference | Malformed) -> Iterator[Fault]:
+        where = f"/args{reference.at}"
+        if isinstance(reference, Malformed):
+            yield Fault(step=step.id, where=where, problem=reference.problem)
+            return
+        unknown = list(self._known(step.id, where, reference.step))
+        yield from unknown
+        if unknown or reference.step == INPUTS:
+            return
+        goal = part_for(contract.args_schema, reference.at)
+        wanted = _TEXT if reference.inside else types_of(goal, contract.args_schema)
+        yield from self._source(step.id, where, reference, wanted)
+        if reference.inside and not can_hold(types_of(goal, contract.args_schema), frozenset({"string"})):
+            yield Fault(step=step.id, where=where, problem="a text with {{...}} goes into a place for another type")
+
+    def _source(self, step: str, where: str, reference: Reference, wanted: frozenset[str] | None) -> Iterator[Fault]:
+        tool = self.tool_of.get(reference.step) or self.earlier.get(reference.step, "")
+        contract = self.catalogue.get(tool)
+        if contract is None or contract.result_schema is None:
+            return
+        found = part_for(contract.result_schema, reference.path)
+        if found is False:
+            yield Fault(
+                step=step, where=where, problem=f"the result of {reference.step} ({tool}) has no {reference.path}"
+            )
+            return
+        given = types_of(found, contract.result_schema)
+        if not can_hold(wanted, given):
+            yield Fault(
+                step=step,
+                where=where,
+                problem=f"{reference.step}{reference.path} is {' or '.join(sorted(given or ()))}",
+                expected=" or ".join(sorted(wanted or ())),
+            )
+
+    def _answer(self, answer: str) -> Iterator[Fault]:
+        for reference in find(answer):
+            if isinstance(reference, Malformed):
+                yield Fault(where="/finish/answer", problem=reference.problem)
+            elif reference.step == INPUTS or reference.step in self.earlier:
+                continue
+            elif reference.step not in self.place:
+                yield Fault(where="/finish/answer", problem=f"no step {reference.step!r} in this plan")
+            else:
+                yield from self._source("", "/finish/answer", reference, _TEXT)
+
+
+def _shape_of_args(step: PlannedStep, contract: Contract, places: set[str]) -> Iterator[Fault]:
+    """Check what is literal; what stands at a reference, or above one, is judged when it is resolved."""
+    for error in Draft202012Validator(contract.args_schema).iter_errors(step.args):
+        at = "".join(f"/{part}" for part in error.absolute_path)
+        covers_reference = any(
+            place == at or place.startswith(at + "/") or at.startswith(place + "/") for place in places
+        )
+        if covers_reference and (error.validator not in _STRUCTURAL or at in places):
+            continue
+        yield Fault(step=step.id, where=f"/args{at}", problem=error.message[:300])

@@ -168,6 +168,7 @@ class CallOrder(Message):
 
     ``origin``: where each argument came from, by JSON pointer: request, tool:NAME, person; what is not listed came from
     the model. ``ruling``: set when a person said what became of this very effect.
+    ``settle_only``: the task is ending; find out what became of the effect, but do not send again.
     """
 
     agent: str
@@ -183,6 +184,7 @@ class CallOrder(Message):
     approvals: tuple[Approval, ...] = ()
     ruling: Ruling | None = None
     repeat_of: str | None = None
+    settle_only: bool = False
 
 
 class ConcludeOrder(Message):
@@ -218,6 +220,7 @@ class PlanProposed(Message):
     plan: Plan
     terms: dict[str, Terms] = {}
     model: str = ""
+    call: int = 0
     attempts: int = 1
     usage: Usage = Usage()
     latency_ms: int = 0
@@ -229,6 +232,7 @@ class PlanRefused(Message):
     kind: Literal["PlanRefused"] = "PlanRefused"
     faults: tuple[Fault, ...] = ()
     model: str = ""
+    call: int = 0
     attempts: int = 1
     usage: Usage = Usage()
     latency_ms: int = 0
@@ -239,6 +243,7 @@ class PlannerUnavailable(Message):
 
     kind: Literal["PlannerUnavailable"] = "PlannerUnavailable"
     model: str = ""
+    call: int = 0
     reason: str
     attempts: int = 1
 

@@ -67,4 +67,5 @@ class Profile(Message):
     trust: str = "open"
     undo_on: tuple[EndStatus, ...] = ()
     search_attributes: bool = True
+    prompt_tokens: int = 0
     max_output_tokens: int = 4096
