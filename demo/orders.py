@@ -1,7 +1,8 @@
 """The shop's own database: a few orders in SQLite, and how each of them came about."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from core.record import Record
@@ -18,6 +19,16 @@ create table orders (
     refunded_cents integer not null default 0 check (refunded_cents between 0 and total_cents),
     payment_intent text
 );
+"""
+
+_INSERT = """
+insert into orders values (:id, :customer_id, :item, :status, :currency, :total_cents, :refunded_cents, :intent)
+"""
+
+_FIND = """
+select customers.email, orders.status, orders.refunded_cents, orders.payment_intent
+from orders join customers on customers.id = orders.customer_id
+where orders.id = :id
 """
 
 
@@ -79,6 +90,15 @@ SEED = (
 """One to refund with an approval, a small one, one that was refunded long ago, and one that nobody has paid."""
 
 
+class Entry(Record):
+    """What the shop's own books say of an order. `payment_intent`: what the provider calls its payment."""
+
+    email: str
+    status: str
+    refunded_cents: int
+    payment_intent: str | None
+
+
 class Orders:
     """The database file. `url` is what the agent's tools are given."""
 
@@ -90,40 +110,32 @@ class Orders:
         """SQLAlchemy's URL of the file."""
         return f"sqlite:///{self.path}"
 
-    def create(self, payment_intents: Mapping[str, str]) -> None:
-        """Write the seed; `payment_intents` maps order ids to what the provider calls their payments."""
-        connection = sqlite3.connect(self.path)
-        try:
+    def create(self) -> None:
+        """Make the tables."""
+        with self._open() as connection:
             connection.executescript(_SCHEMA)
-            for order in SEED:
-                _insert(connection, order, payment_intents.get(order.id))
-            connection.commit()
-        finally:
-            connection.close()
 
-    def refunded_cents(self, order_id: str) -> int:
-        """Return how much of an order is booked as refunded, in minor units."""
-        connection = sqlite3.connect(self.path)
-        try:
-            row = connection.execute("select refunded_cents from orders where id = ?", (order_id,)).fetchone()
-        finally:
-            connection.close()
-        return int(row[0])
+    def add(self, order: SeedOrder, payment_intent: str | None) -> None:
+        """Enter one order, and its customer."""
+        who = order.customer
+        row = {
+            **order.model_dump(exclude={"customer", "is_paid"}),
+            "customer_id": who.id,
+            "status": order.status,
+            "intent": payment_intent,
+        }
+        with self._open() as connection:
+            connection.execute("insert or ignore into customers values (?, ?, ?)", (who.id, who.name, who.email))
+            connection.execute(_INSERT, row)
 
+    def find(self, order_id: str) -> Entry:
+        """Read what the books say of an order."""
+        with self._open() as connection:
+            row = connection.execute(_FIND, {"id": order_id}).fetchone()
+        email, status, refunded_cents, payment_intent = row
+        return Entry(email=email, status=status, refunded_cents=refunded_cents, payment_intent=payment_intent)
 
-def _insert(connection: sqlite3.Connection, order: SeedOrder, payment_intent: str | None) -> None:
-    who = order.customer
-    connection.execute("insert into customers values (?, ?, ?)", (who.id, who.name, who.email))
-    connection.execute(
-        "insert into orders values (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            order.id,
-            who.id,
-            order.item,
-            order.status,
-            order.currency,
-            order.total_cents,
-            order.refunded_cents,
-            payment_intent,
-        ),
-    )
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            yield connection

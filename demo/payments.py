@@ -1,4 +1,4 @@
-"""The payment provider: localstripe as a process of its own, seeded and counted with the official SDK."""
+"""The payment provider: localstripe as a process of its own, filled and counted with the official SDK."""
 
 import socket
 import sys
@@ -11,7 +11,7 @@ from stripe.params import PaymentMethodCreateParamsCard
 
 from core.record import Record
 from demo.child import READY_S, Child
-from demo.orders import SEED, SeedOrder
+from demo.orders import SeedOrder
 
 API_KEY = "sk_test_demo"
 """localstripe takes every secret key; a real one must never be sent to it."""
@@ -31,11 +31,10 @@ class Payment(Record):
 
 
 class Payments:
-    """A running provider at `url`. `payment_intents` maps order ids to its payments."""
+    """A running provider at `url`."""
 
     def __init__(self, child: Child, url: str) -> None:
         self.child, self.url = child, url
-        self.payment_intents: dict[str, str] = {}
         self._http = stripe.HTTPXClient(timeout=READY_S)
         self._stripe = stripe.StripeClient(
             API_KEY, base_addresses={"api": url}, max_network_retries=0, http_client=self._http
@@ -43,37 +42,34 @@ class Payments:
 
     @classmethod
     async def start(cls, folder: Path) -> Self:
-        """Start the provider on a free port and take the payments of the seed. Raises NotStarted."""
+        """Start the provider on a free port, and wait until it answers. Raises NotStarted."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             command = [sys.executable, str(_SERVER), str(listening.fileno())]
             child = Child("localstripe", command, folder / "payments.log", pass_fds=[listening.fileno()])
             payments = cls(child, f"http://127.0.0.1:{listening.getsockname()[1]}")
         try:
-            await payments.open()
+            await child.ready(payments.answers)
         except BaseException:
             await payments.stop()
             raise
         return payments
 
-    async def open(self) -> None:
-        """Wait until it is ready and take the payments of the seed. Raises NotStarted."""
-        await self.child.ready(self._answers)
-        for order in SEED:
-            if order.is_paid:
-                self.payment_intents[order.id] = await self._pay(order)
-            if order.refunded_cents:
-                await self._stripe.v1.refunds.create_async(
-                    {"payment_intent": self.payment_intents[order.id], "amount": order.refunded_cents}
-                )
-
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """Whether the provider takes requests."""
         try:
             await self._stripe.v1.customers.list_async({"limit": 1})
         except stripe.APIConnectionError:
             return False
         return True
 
-    async def _pay(self, order: SeedOrder) -> str:
+    async def take(self, order: SeedOrder) -> str:
+        """Take the payment of an order, and give back what was refunded long ago. Return the payment's id."""
+        intent = await self._charge(order)
+        if order.refunded_cents:
+            await self._stripe.v1.refunds.create_async({"payment_intent": intent, "amount": order.refunded_cents})
+        return intent
+
+    async def _charge(self, order: SeedOrder) -> str:
         api = self._stripe.v1
         customer = await api.customers.create_async({"name": order.customer.name, "email": order.customer.email})
         method = await api.payment_methods.create_async({"type": "card", "card": {**_CARD}})
@@ -90,12 +86,9 @@ class Payments:
         )
         return intent.id
 
-    async def refunds(self, order_id: str) -> Sequence[Payment]:
-        """Ask the provider for all refunds of an order's payment, newest first."""
-        intent = self.payment_intents.get(order_id)
-        if intent is None:
-            return []
-        found = await self._stripe.v1.refunds.list_async({"payment_intent": intent, "limit": 100})
+    async def refunds(self, payment_intent: str) -> Sequence[Payment]:
+        """Ask the provider for all refunds of a payment, newest first."""
+        found = await self._stripe.v1.refunds.list_async({"payment_intent": payment_intent, "limit": 100})
         return [_payment(refund) async for refund in found.auto_paging_iter()]
 
     async def stop(self) -> None:

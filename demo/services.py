@@ -22,7 +22,7 @@ from core.errors import CallerError
 from core.record import Record
 from demo.crm import Crm
 from demo.mailbox import Mailbox
-from demo.orders import SEED, Orders
+from demo.orders import SEED, Orders, SeedOrder
 from demo.payments import API_KEY, Payments
 from demo.proxy import HoldingProxy
 
@@ -65,8 +65,15 @@ class Services:
             mailbox = await Mailbox(folder / "mail").start()
             stack.push_async_callback(mailbox.stop)
             orders = Orders(folder / "orders.db")
-            orders.create(payments.payment_intents)
-            yield cls(payments, proxy, mailbox, crm, orders)
+            orders.create()
+            services = cls(payments, proxy, mailbox, crm, orders)
+            for order in SEED:
+                await services.place(order)
+            yield services
+
+    async def place(self, order: SeedOrder) -> None:
+        """Let a customer order something and, unless it says otherwise, pay for it."""
+        self.orders.add(order, await self.payments.take(order) if order.is_paid else None)
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that the tools of `support_desk` need, for the worker."""
@@ -81,15 +88,15 @@ class Services:
         }
 
     async def counts(self, order_id: str) -> Counts:
-        """Count at the services what was done about one of the seeded orders."""
-        refunds = await self.payments.refunds(order_id)
-        customer = next(order.customer for order in SEED if order.id == order_id)
+        """Count at the services what was done about an order."""
+        entry = self.orders.find(order_id)
+        refunds = await self.payments.refunds(entry.payment_intent) if entry.payment_intent else []
         return Counts(
             refunds=len(refunds),
             refunded_cents=sum(refund.amount_cents for refund in refunds),
-            emails=len(self.mailbox.messages(to=customer.email)),
+            emails=len(self.mailbox.messages(to=entry.email)),
             notes=len(await self.crm.notes(order_id)),
-            booked_cents=self.orders.refunded_cents(order_id),
+            booked_cents=entry.refunded_cents,
         )
 
 
