@@ -1,0 +1,43 @@
+"""The activities: everything a task does outside the workflow. `worker.py` builds them with `build_activities`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from activities.closing import Closing
+from activities.door import Door
+from activities.opening import Opening
+from activities.people import People
+from activities.planning import Planning
+from activities.visit import Clock
+from core.ports import Agents, Ledger, Notifier, Planners, Transactions
+
+__all__ = ["Closing", "Door", "Needs", "Opening", "People", "Planning", "build_activities"]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the activities need from the outside. `clock` returns aware UTC.
+
+    ``notifiers``: in the order of use; the log last, since it cannot fail. ``search_attributes``: whether the server
+    knows those of core.names.
+    """
+
+    agents: Agents
+    planners: Planners
+    ledger: Ledger
+    transactions: Transactions
+    notifiers: Sequence[Notifier]
+    clock: Clock
+    search_attributes: bool = True
+
+
+def build_activities(needs: Needs) -> list[Callable[..., Any]]:
+    """Build the list for `Worker(activities=...)`."""
+    return [
+        Opening(needs.agents, needs.ledger, needs.clock, needs.search_attributes).open_task,
+        Planning(needs.agents, needs.planners, needs.ledger, needs.clock).propose_plan,
+        Door(needs.agents, needs.ledger, needs.transactions, needs.clock).call_tool,
+        Closing(needs.agents, needs.ledger, needs.clock).conclude,
+        People(needs.notifiers).notify,
+    ]
