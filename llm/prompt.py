@@ -19,7 +19,7 @@ foresee at once.
 
 # The plan
 
-Answer with one JSON object and nothing else:
+Answer with one JSON object and nothing else. An example, with tools that you may not have:
 
 {"steps": [{"id": "s1", "tool": "get_order", "why": "find what was paid",
             "args": "{\"order_id\": {\"$from\": \"inputs\", \"path\": \"/order_id\"}}",

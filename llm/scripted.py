@@ -55,7 +55,7 @@ class Entry(Input):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
-        if [self.plan, self.text, self.error].count(None) != 2:  # noqa: PLR2004 - two of the three
+        if [self.plan, self.text, self.error].count(None) != 2:
             raise ValueError('expected exactly one of "plan", "text" and "error"')
         if self.error is None and self.model_fields_set & {"retry_after", "times"}:
             raise ValueError('"retry_after" and "times" belong to an "error"')

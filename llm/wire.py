@@ -32,8 +32,8 @@ def plan_schema(*, bounded: bool) -> dict[str, Json]:
     """Write the JSON schema of a plan on the wire; every property is required and nothing else is allowed.
 
     ``bounded``: with maxLength, maxItems, minimum and maximum. OpenAI's strict mode takes them except for fine-tuned
-    models (Structured Outputs guide, "supported schemas"), llama.cpp needs them against endless strings (which may not
-    be longer than 2000 there). Anthropic's structured outputs refuse them ("JSON schema limitations").
+    models (Structured Outputs guide, "supported schemas"), llama.cpp needs them against endless strings. Anthropic's
+    structured outputs refuse them ("JSON schema limitations").
     """
     step = {
         "id": _text(
@@ -41,8 +41,7 @@ def plan_schema(*, bounded: bool) -> dict[str, Json]:
         ),
         "tool": _text("Name of a tool of the catalogue.", 128, bounded),
         "why": _text("What the step is for, in one sentence.", 500, bounded),
-        # no length here: a message to a customer may be long, and the limit on output tokens holds anyway
-        "args": {"type": "string", "description": "The arguments: a string that holds one JSON object."},
+        "args": _text("The arguments: a string that holds one JSON object.", 8000, bounded),
         "after": _list(_text("Id of a step.", 64, bounded), "Steps to wait for where no data flows.", bounded),
         "repeat_of": _or_null(_text("The done step whose effect is wanted a second time, on purpose.", 64, bounded)),
     }
