@@ -152,13 +152,7 @@ class Doubts:
 
     async def _record(self, visit: Visit, row: Row, ruling: Ruling) -> None:
         """Write down who said what of which send, before it is acted upon."""
-        said: dict[str, Json] = {
-            "request": ruling.request_id,
-            "choice": ruling.choice,
-            "by": ruling.by[:200],
-            "evidence": ruling.evidence[:2_000],
-            "sends": row.sends,
-        }
+        said = _line_of(ruling, row)
         visit.log.info(RULED, **said)
         await self._ledger.record(visit.line(RULED, said))
 
@@ -195,6 +189,16 @@ def _why(visit: Visit, tool: Tool, row: Row) -> str:
     if row.effect is Effect.KEYED and row.sends < tool.contract.attempts and not visit.order.settle_only:
         return f"{row.tool} was sent and brought no answer, and the provider may have forgotten the key"
     return f"{row.tool} was sent {row.sends} times and brought no answer"
+
+
+def _line_of(ruling: Ruling, row: Row) -> dict[str, Json]:
+    return {
+        "request": ruling.request_id,
+        "choice": ruling.choice,
+        "by": ruling.by[:200],
+        "evidence": ruling.evidence[:2_000],
+        "sends": row.sends,
+    }
 
 
 def _said(ruling: Ruling) -> str:
