@@ -87,7 +87,7 @@ def _unfit(value: Json) -> str:
 
 
 def _unfit_text(text: str) -> str:
-    if any(ord(char) < 32 and char not in "\t\n\r" or ord(char) == 127 for char in text):
+    if any((ord(char) < 32 and char not in "\t\n\r") or ord(char) == 127 for char in text):
         return "control characters"
     if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
         return "half of a surrogate pair"
@@ -171,7 +171,7 @@ class _Checker:
             yield from self._reference(step, contract, reference)
 
     def _known(self, step: str, where: str, name: str) -> Iterator[Fault]:
-        if name in self.earlier or name == INPUTS and where != "/after":
+        if name in self.earlier or (name == INPUTS and where != "/after"):
             return
         if name not in self.place:
             yield Fault(step=step, where=where, problem=f"no step {name[:80]!r}")

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from core.briefing import Briefing
+from core.contract import Terms
 from core.plan import Fault, Plan
 from core.ports import Usage
 from core.profile import EndStatus, Limits, Profile
 from core.receipts import Approval
 from core.record import Json, Message
-from core.contract import Terms
 
 # ------------------------------------------------------------------------------------------------------- commands
 
@@ -200,10 +200,11 @@ class ConcludeOrder(Message):
 
 
 class TaskOpened(Message):
-    """The agent was loaded and the task bound to this run."""
+    """The agent was loaded and the task bound to this run. `next_intent`: above every number that the ledger knows."""
 
     kind: Literal["TaskOpened"] = "TaskOpened"
     profile: Profile
+    next_intent: int = 1
 
 
 class TaskRefused(Message):

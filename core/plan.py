@@ -9,7 +9,8 @@ STEP_ID = r"^[a-z][a-z0-9_]{0,31}$"
 
 class PlannedStep(Input):
     """One call of a tool. `args` may hold references; `after` adds order where no data flows; `repeat_of` names an
-    earlier step whose effect is rightfully wanted a second time."""
+    earlier step whose effect is rightfully wanted a second time.
+    """
 
     id: str = Field(pattern=STEP_ID)
     tool: str

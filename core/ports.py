@@ -275,7 +275,8 @@ class Ledger(Protocol):
 
     async def twin(self, task_id: str, similarity: str, key: str) -> Row | None:
         """Return the call of the task, other than `key`, that blocks a similar one: open, in doubt, written off or
-        succeeded (the last such one); None if there is none (definite failures and cancelled calls do not count)."""
+        succeeded (the last such one); None if there is none (definite failures and cancelled calls do not count).
+        """
         ...
 
     async def claim(self, reservation: Reservation, lease: timedelta) -> Claim:

@@ -61,8 +61,8 @@ def look_up(value: Json, pointer: str) -> Json:
 def find(value: Json, at: str = "") -> Iterator[Reference | Malformed]:
     """Yield every reference in planned arguments, depth first."""
     match value:
-        case {"$from": _, **rest}:
-            yield _read_value(value, rest, at)
+        case {"$from": _}:
+            yield _read_value(value, at)
         case dict():
             for name, item in value.items():
                 yield from find(item, f"{at}/{escape(name)}")
@@ -73,9 +73,9 @@ def find(value: Json, at: str = "") -> Iterator[Reference | Malformed]:
             yield from _read_template(value, at)
 
 
-def _read_value(value: dict[str, Json], rest: dict[str, Json], at: str) -> Reference | Malformed:
+def _read_value(value: dict[str, Json], at: str) -> Reference | Malformed:
     step, path = value["$from"], value.get("path", "")
-    if set(rest) - {"path"} or not isinstance(step, str) or not isinstance(path, str):
+    if set(value) - {"$from", "path"} or not isinstance(step, str) or not isinstance(path, str):
         return Malformed(at, 'a reference is {"$from": STEP, "path": POINTER} and nothing else')
     if path and not path.startswith("/"):
         return Malformed(at, f"the path {path!r} is no JSON pointer: it starts with /")
@@ -106,7 +106,7 @@ Source = Callable[[str], tuple[Json, str]]
 """Gives value and origin of a step (or of ``inputs``); raises LaterError when only the door has the value."""
 
 
-class Later(Exception):  # noqa: N818 - not an error: the value is a blob, and the door fills it in
+class Later(Exception):
     """The value is not in the state; the door resolves the reference."""
 
 
@@ -119,8 +119,8 @@ def resolve(args: Json, source: Source) -> Resolved:
 
 def _fill(value: Json, at: str, source: Source, out: Resolved) -> Json:
     match value:
-        case {"$from": str(step), **rest}:
-            return _defer_or(value, at, out, lambda: _take(step, rest.get("path", ""), at, source, out))
+        case {"$from": _}:
+            return _defer_or(value, at, out, lambda: _take(value["$from"], value.get("path", ""), at, source, out))
         case dict():
             return {name: _fill(item, f"{at}/{escape(name)}", source, out) for name, item in value.items()}
         case list():

@@ -94,6 +94,7 @@ class Step(Message):
     phase: Phase = Phase.PLANNED
     edited: dict[str, Json] | None = None
     edited_by: str = ""
+    edited_origin: dict[str, str] = {}
     unedited: bool = False
     approvals: tuple[Approval, ...] = ()
     ruling: Ruling | None = None
@@ -254,6 +255,7 @@ class TaskState(Record):
     finish: str | None = None
     conclusions: int = 0
     planning: Planning = Planning()
+    fallbacks: dict[str, Terms] = {}
     spent: Spent = Spent()
     extra: dict[str, float] = {}
     amendments: int = 0
@@ -278,5 +280,3 @@ class TaskState(Record):
     def step(self, step_id: str) -> Step | None:
         """Find a step of this or an earlier round."""
         return self.steps.get(step_id) or self.past.get(step_id)
-
-

@@ -1,0 +1,139 @@
+"""What people send, read tolerantly into one shape and fitted to a request strictly."""
+
+import json
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from core.record import Input, Json
+from core.task import Request, RequestKind, TaskState
+
+Form = Literal["approve", "reject", "answer", "decide"]
+
+
+class Answer(Input):
+    """What somebody says to a request. Every field but the choice may be left out where it is clear."""
+
+    request_id: str | None = Field(default=None, max_length=100)
+    choice: str | None = Field(default=None, max_length=100)
+    by: str = Field(default="", max_length=200)
+    digest: str | None = Field(default=None, max_length=100)
+    comment: str = Field(default="", max_length=4000)
+    args: dict[str, Json] | None = None
+    text: str | None = Field(default=None, max_length=20_000)
+    evidence: str = Field(default="", max_length=4000)
+    replan: str | None = Field(default=None, max_length=4000)
+
+
+class Misfit(ValueError):
+    """An answer that does not count; the text says why and what would."""
+
+
+CHOICES: dict[RequestKind, tuple[str, ...]] = {
+    RequestKind.APPROVAL: ("approve", "reject", "edit"),
+    RequestKind.OUTCOME: ("happened", "did_not_happen", "write_off"),
+    RequestKind.STUCK: ("retry", "skip", "replan", "end"),
+    RequestKind.QUESTION: (),
+}
+
+
+def read_answer(form: str, payload: Json) -> Answer:
+    """Read a signal's or update's payload: nothing, a bare string, or an object. Raises Misfit."""
+    implied = {"approve": "approve", "reject": "reject"}.get(form)
+    match payload:
+        case None | "":
+            fields: dict[str, Json] = {}
+        case str() if form == "answer":
+            fields = {"choice": payload}
+        case str():
+            fields = {"by": payload.strip()}
+        case dict():
+            fields = {name: value for name, value in payload.items() if value is not None}
+        case _:
+            raise Misfit(
+                f'it is {_short(payload)}, and should be nothing, a name, or an object such as {{"by": "ana"}}'
+            )
+    try:
+        answer = Answer.model_validate(fields)
+    except ValidationError as error:
+        raise Misfit(
+            "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
+        ) from None
+    return (
+        answer
+        if answer.choice
+        else answer.model_copy(update={"choice": "edit" if answer.args and implied == "approve" else implied})
+    )
+
+
+def _short(value: Json) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) < 80 else text[:77] + "..."
+
+
+def fit(state: TaskState, answer: Answer) -> tuple[Request, Answer]:
+    """Find the open request that an answer belongs to and check that it counts. Raises Misfit."""
+    request = _find(state, answer)
+    answer = _with_choice(request, answer)
+    if answer.digest is not None and answer.digest != request.digest:
+        raise Misfit(
+            f"request {request.id} has changed: its digest is {request.digest}, the answer names {answer.digest}"
+        )
+    _check_person(state, request, answer)
+    if answer.choice == "edit" and answer.args is None:
+        raise Misfit('an edit needs "args", the new arguments')
+    return request, answer
+
+
+def _find(state: TaskState, answer: Answer) -> Request:
+    if answer.request_id is not None:
+        if found := state.requests.get(answer.request_id):
+            return found
+        closed = state.closed.get(answer.request_id)
+        raise Misfit(
+            f"request {answer.request_id} is closed: {closed.how}" if closed else f"no request {answer.request_id!r}"
+        )
+    fitting = [one for one in state.requests.values() if _offers(one, answer)]
+    match fitting, len(state.requests):
+        case [one], 1:
+            return one
+        case _, 0:
+            raise Misfit("no request is open")
+        case [], _:
+            open_ones = ", ".join(
+                f"{one.id} ({'/'.join(CHOICES[one.kind]) or 'text'})" for one in state.requests.values()
+            )
+            raise Misfit(f"{answer.choice or 'this'!r} is no choice of the open requests: {open_ones}")
+    raise Misfit(f"several requests are open, so say which: request_id is one of {', '.join(state.requests)}")
+
+
+def _offers(request: Request, answer: Answer) -> bool:
+    choices = CHOICES[request.kind]
+    return (not choices and answer.choice not in ("approve", "reject")) or answer.choice in choices
+
+
+def _with_choice(request: Request, answer: Answer) -> Answer:
+    if request.kind is RequestKind.QUESTION:
+        text = answer.text or (answer.choice if answer.choice not in ("approve", "reject") else None)
+        if not text:
+            raise Misfit(f'request {request.id} is a question: answer it with "text"')
+        return answer.model_copy(update={"text": text, "choice": None})
+    if not _offers(request, answer):
+        raise Misfit(f"request {request.id} takes one of {', '.join(CHOICES[request.kind])}, not {answer.choice!r}")
+    return answer
+
+
+def _check_person(state: TaskState, request: Request, answer: Answer) -> None:
+    """Names are believed as given (trust = "open"); whoever asked for the task cannot approve it."""
+    allows = request.kind is RequestKind.APPROVAL and answer.choice in ("approve", "edit")
+    if not answer.by:
+        if request.may_answer or request.approvers or request.quorum > 1:
+            who = ", ".join(request.may_answer) or f"{request.quorum} different people"
+            raise Misfit(f"say who you are: request {request.id} is for {who}")
+        return
+    if request.may_answer and answer.by not in request.may_answer:
+        raise Misfit(f"{answer.by} may not answer request {request.id}; {', '.join(request.may_answer)} may")
+    if allows and state.spec.requested_by and answer.by.casefold() == state.spec.requested_by.casefold():
+        raise Misfit(f"{answer.by} asked for this task and cannot approve it")
+    if allows and answer.choice == "approve" and any(one.by == answer.by for one in request.given):
+        raise Misfit(f"{answer.by} has approved already; {request.quorum - len(request.given)} more must")

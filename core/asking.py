@@ -1,0 +1,193 @@
+"""Requests: one mechanism for approvals, doubts, loops without progress and questions; opening, ladder, closing."""
+
+from datetime import datetime
+
+from core import names
+from core.answers import CHOICES
+from core.change import change, put
+from core.messages import ApprovalNeeded, OutcomeUnknown
+from core.profile import EndStatus
+from core.record import Json
+from core.task import Closed, Ending, Phase, Request, RequestKind, Stage, Step, TaskState
+from core.telling import tell, tell_owner
+
+_KEPT_CLOSED = 50
+
+
+def resolve_people(state: TaskState, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Turn roles and names into names; one that nobody is known to hold stands for itself."""
+    people = state.profile.people if state.profile else {}
+    found = [name for one in wanted for name in (people.get(one) or (one,))]
+    return tuple(dict.fromkeys(found))
+
+
+def held_by(state: TaskState, role: str) -> tuple[str, ...]:
+    """Return who holds the owner's role; empty (= anybody may answer) where nobody is listed."""
+    return tuple(state.profile.people.get(role, ())) if state.profile else ()
+
+
+def _open(state: TaskState, kind: RequestKind, **fields: Json) -> TaskState:
+    if state.profile is None:
+        return state
+    ladder, owner = state.profile.ladder, state.profile.owner
+    request_id = f"q{state.next_request}"
+    fields = {"digest": names.digest([request_id, kind.value, fields.get("reason", "")], 16)} | fields
+    request = Request(
+        id=request_id,
+        kind=kind,
+        choices=CHOICES[kind],
+        owner=owner,
+        opened_at=state.now,
+        remind_at=state.now + ladder.remind_after,
+        escalate_at=state.now + ladder.escalate_after,
+        expires_at=None if kind is RequestKind.OUTCOME else state.now + ladder.expire_after,
+        **fields,
+    )
+    state = change(state, requests={**state.requests, request.id: request}, next_request=state.next_request + 1)
+    return tell(state, request, "opened", request.approvers or request.may_answer or (owner,))
+
+
+def approval(state: TaskState, step: Step, event: ApprovalNeeded) -> TaskState:
+    """Ask for the approval of a call, exactly as it would be sent."""
+    state = put(state, step, phase=Phase.ASKING)
+    shown = event.model_dump(exclude={"kind", "step"})
+    note = " ".join(part for part in (event.note, step.message) if part)
+    return _open(
+        state,
+        RequestKind.APPROVAL,
+        **shown
+        | {
+            "step": step.id,
+            "tool": step.tool,
+            "why": step.planned.why,
+            "note": note,
+            "given": event.given,
+        },
+    )
+
+
+def outcome(state: TaskState, step: Step, event: OutcomeUnknown) -> TaskState:
+    """Ask the owner what became of a call that was sent."""
+    state = put(state, step, phase=Phase.DOUBTED)
+    return _open(
+        state,
+        RequestKind.OUTCOME,
+        step=step.id,
+        tool=step.tool,
+        args=event.args,
+        reason=event.reason,
+        why=step.planned.why,
+        may_answer=held_by(state, state.profile.owner if state.profile else ""),
+        **({"digest": event.digest} if event.digest else {}),
+    )
+
+
+def hold(state: TaskState, cause: str, reason: str) -> TaskState:
+    """Stop planning and ask the owner how to go on."""
+    failed = [step for step in state.steps.values() if step.phase is Phase.UNAVAILABLE]
+    step = failed[-1] if failed else None
+    owner = state.profile.owner if state.profile else ""
+    return _open(
+        change(state, stage=Stage.HELD),
+        RequestKind.STUCK,
+        cause=cause,
+        reason=reason,
+        may_answer=held_by(state, owner),
+        step=step.id if step else "",
+        tool=step.tool if step else "",
+    )
+
+
+def question(state: TaskState, text: str) -> TaskState:
+    """Put the planner's question to the owner."""
+    owner = state.profile.owner if state.profile else ""
+    return _open(change(state, stage=Stage.HELD), RequestKind.QUESTION, reason=text, may_answer=held_by(state, owner))
+
+
+def close(state: TaskState, request: Request, how: str) -> TaskState:
+    """Close a request; what it was is remembered for answers that come late."""
+    rest = {name: one for name, one in state.requests.items() if name != request.id}
+    closed = {**state.closed, request.id: Closed(step=request.step, how=how)}
+    return change(state, requests=rest, closed=dict(list(closed.items())[-_KEPT_CLOSED:]))
+
+
+def withdraw(state: TaskState, how: str) -> TaskState:
+    """Close every request but those about an outcome: these stay until somebody says what happened."""
+    for request in state.requests.values():
+        if request.kind is not RequestKind.OUTCOME:
+            state = close(state, request, how)
+    return state
+
+
+def end(state: TaskState, status: EndStatus, reason: str) -> TaskState:
+    """Begin to end: nothing new is sent; what is in flight or in doubt is waited for."""
+    if state.ending is not None or state.final is not None:
+        return state
+    steps = dict(state.steps)
+    for step in state.steps.values():
+        if step.phase in (Phase.PLANNED, Phase.ASKING):
+            steps[step.id] = step.model_copy(update={"phase": Phase.DROPPED, "message": step.message or reason})
+    state = withdraw(change(state, steps=steps, ending=Ending(status=status, reason=reason)), f"withdrawn: {reason}")
+    if status in (EndStatus.FAILED, EndStatus.EXPIRED, EndStatus.REJECTED):
+        return tell_owner(state, "ended", f"{status.value}: {reason}")
+    return state
+
+
+def climb(state: TaskState) -> TaskState:
+    """Do what the time has come for: remind, escalate, expire."""
+    for request in tuple(state.requests.values()):
+        if request.expires_at is not None and request.expires_at <= state.now:
+            state = _expire(state, request)
+        elif request.escalate_at is not None and request.escalate_at <= state.now:
+            state = _escalate(state, request)
+        elif not request.reminded and request.remind_at is not None and request.remind_at <= state.now:
+            state = _replace(state, request, reminded=True)
+            state = tell(state, request, "reminder", request.approvers or request.may_answer or (request.owner,))
+    return state
+
+
+def _replace(state: TaskState, request: Request, **fields: Json) -> TaskState:
+    return change(state, requests={**state.requests, request.id: request.model_copy(update=fields)})
+
+
+def _escalate(state: TaskState, request: Request) -> TaskState:
+    """Tell those above. They may answer what the owner may; a rule's approvers stay the only ones who may approve."""
+    if state.profile is None:
+        return state
+    ladder = state.profile.ladder
+    may_answer = request.may_answer
+    if may_answer and not request.approvers:
+        may_answer = tuple(dict.fromkeys((*may_answer, *resolve_people(state, ladder.escalate_to))))
+    again = state.now + ladder.escalate_after if request.kind is RequestKind.OUTCOME else None
+    to = ladder.escalate_to or (request.owner,)
+    count = request.escalated + 1
+    state = _replace(
+        state, request, escalate_at=again, escalated=count, escalated_to=to, may_answer=may_answer, reminded=True
+    )
+    return tell(state, request, "escalated" if count == 1 else f"escalated{count}", to)
+
+
+def _expire(state: TaskState, request: Request) -> TaskState:
+    """Fail closed: nobody answered, so nobody allowed it."""
+    state = close(state, request, "expired: nobody answered in time")
+    state = tell(state, request, "expired", (request.owner,))
+    if (step := state.steps.get(request.step)) and step.phase is Phase.ASKING:
+        state = put(
+            state,
+            step,
+            phase=Phase.REFUSED,
+            code="approval_expired",
+            outcome="failed",
+            message=f"nobody answered request {request.id} in time",
+        )
+    status = EndStatus.FAILED if request.kind is RequestKind.STUCK else EndStatus.EXPIRED
+    what = f"request {request.id} ({request.reason or request.kind.value})"
+    return end(state, status, f"nobody answered {what} before {request.expires_at:%Y-%m-%d %H:%M} UTC")
+
+
+def deadlines(state: TaskState) -> list[datetime]:
+    """Return every moment that open requests wait for."""
+    found = []
+    for request in state.requests.values():
+        found += [request.expires_at, request.escalate_at, None if request.reminded else request.remind_at]
+    return [one for one in found if one is not None]

@@ -1,0 +1,305 @@
+"""The behaviour of a task: `apply` says what is now known, `decide` what to do next. Both are pure.
+
+::
+
+                +--> PLANNING --> ACTING --> CONCLUDING --> ENDED
+                |    |  ^  ^        |            |
+                |    v  |  +--------+------------+     (a step failed, a condition does not hold)
+              HELD   PARKED
+
+HELD waits for the owner or an answer to a question, PARKED for a language model. Requests about single steps are open
+beside all this; `ending` lets what is in flight finish and sends nothing new.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from core import answers, asking, deciding, rounds
+from core.change import change, in_phase, put, replan
+from core.contract import Effect
+from core.messages import (
+    ActivityBroke,
+    ApprovalNeeded,
+    CallTool,
+    CancelRequested,
+    Command,
+    Conclude,
+    EpochOpened,
+    Event,
+    Finish,
+    GoalAmended,
+    NoticeSent,
+    Notify,
+    NotUnderstood,
+    OpenTask,
+    OutcomeNotVerified,
+    OutcomeUnknown,
+    OutcomeVerified,
+    Paused,
+    PersonAnswered,
+    PlannerUnavailable,
+    PlanProposed,
+    PlanRefused,
+    ProposePlan,
+    Resumed,
+    TaskOpened,
+    TaskRefused,
+    TimePassed,
+    ToolRefused,
+    ToolSucceeded,
+    ToolUnavailable,
+    Wait,
+)
+from core.orders import shown_args
+from core.planning import enter_planning, take_plan, take_refusal, take_unavailable, unpark
+from core.profile import EndStatus
+from core.task import Phase, Stage, Step, TaskSpec, TaskState
+from core.views import status_of
+
+_KEPT_UNACCEPTED = 10
+_StepEvent = ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened
+
+
+def start(task_id: str, spec: TaskSpec, now: datetime) -> TaskState:
+    """Make the state of a task that nothing is known of but the wish."""
+    return TaskState(task_id=task_id, spec=spec, started_at=now, now=now, since=now)
+
+
+def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
+    """Return the state after an event that became known at `now` (aware UTC). Never raises on any event."""
+    state = change(state, now=now)
+    if state.final is not None:
+        return state
+    match event:
+        case TaskOpened():
+            return _opened(state, event)
+        case TaskRefused():
+            return asking.end(state, EndStatus.FAILED, event.reason)
+        case PlanProposed():
+            return _planned(state, event)
+        case PlanRefused():
+            return take_refusal(state, event)
+        case PlannerUnavailable():
+            return take_unavailable(state, event)
+        case ToolSucceeded() | ToolRefused() | ToolUnavailable() | ApprovalNeeded() | OutcomeUnknown() | EpochOpened():
+            return _called(state, event)
+        case PersonAnswered():
+            return _answered(state, event)
+        case NotUnderstood():
+            return _unaccepted(state, event.text)
+        case GoalAmended():
+            return _amended(state, event)
+        case Paused():
+            return change(state, paused=True, paused_by=event.by)
+        case Resumed():
+            return change(state, paused=False, paused_by="")
+        case CancelRequested():
+            return asking.end(change(state, cancelled=True), EndStatus.CANCELLED, "the task was cancelled")
+        case TimePassed():
+            return _time_passed(state)
+        case NoticeSent():
+            key = f"{event.request}:{event.rung}"
+            return change(state, told={name: one for name, one in state.told.items() if name != key})
+        case OutcomeVerified():
+            return _verified(state, event)
+        case OutcomeNotVerified():
+            return _not_verified(state, event)
+        case ActivityBroke():
+            return _broke(state, event)
+    assert_never(event)
+
+
+def decide(state: TaskState) -> tuple[TaskState, list[Command]]:
+    """Move on as far as is possible without the world, and say what is to be under way now.
+
+    The commands have stable ids: the shell starts those that are not under way. Called again with the state that it
+    returned, it returns the same.
+    """
+    state = _advance(state)
+    status = status_of(state)
+    if status is not state.seen_status:
+        state = change(state, seen_status=status, since=state.now)
+    return state, list(_commands(state))
+
+
+def _advance(state: TaskState) -> TaskState:
+    if state.final is not None or (state.stage is Stage.OPENING and state.ending is None):
+        return state
+    if state.ending is not None:
+        busy = in_phase(state, Phase.CALLING, Phase.DOUBTED)
+        return state if busy else change(state, final=state.ending.status, stage=Stage.ENDED)
+    if state.stage is not Stage.ACTING:
+        return state
+    state = rounds.end_round(rounds.drop_dependents(state))
+    return state if state.paused or state.stage is not Stage.ACTING else rounds.promote(state)
+
+
+def _commands(state: TaskState) -> list[Command]:
+    notices: list[Command] = [Notify(request=told.request, rung=told.rung) for told in state.told.values()]
+    if state.final is not None:
+        return notices or [Finish(status=state.final)]
+    waits: list[Command] = [Wait(until=min(_deadlines(state)))] if _deadlines(state) else []
+    if state.paused and state.ending is None:
+        return [*notices, *waits]
+    calls: list[Command] = [
+        CallTool(step=step.id, revision=step.revision, entry=step.entry) for step in in_phase(state, Phase.CALLING)
+    ]
+    if state.ending is not None:
+        return [*notices, *waits, *calls]
+    return [*notices, *waits, *calls, *_stage_commands(state)]
+
+
+def _stage_commands(state: TaskState) -> list[Command]:
+    match state.stage:
+        case Stage.OPENING:
+            return [OpenTask()]
+        case Stage.PLANNING if not in_phase(state, Phase.CALLING):
+            return [ProposePlan(call=state.planning.call, route=state.planning.route)]
+        case Stage.CONCLUDING:
+            return [Conclude(round=state.round, entry=state.conclusions)]
+    return []
+
+
+def _deadlines(state: TaskState) -> list[datetime]:
+    parked = state.retry_at if state.stage is Stage.PARKED else None
+    whole = state.deadline if state.ending is None else None
+    return [one for one in (parked, whole, *asking.deadlines(state)) if one is not None]
+
+
+def _opened(state: TaskState, event: TaskOpened) -> TaskState:
+    if state.stage is not Stage.OPENING:
+        return state
+    state = change(state, profile=event.profile, next_intent=max(state.next_intent, event.next_intent))
+    return state if state.ending else enter_planning(change(state, stage=Stage.PLANNING))
+
+
+def _planned(state: TaskState, event: PlanProposed) -> TaskState:
+    state, is_to_commit = take_plan(state, event)
+    if not is_to_commit or state.ending is not None:
+        return state
+    if rounds.plan_digest(event.plan) in state.failed_plans:
+        return asking.hold(state, "no_progress", "the planner proposed a plan that has failed before")
+    return rounds.commit(change(state, fallbacks={**state.fallbacks, **event.terms}), event.plan, event.terms)
+
+
+def _called(state: TaskState, event: _StepEvent) -> TaskState:
+    step = state.steps.get(event.step)
+    if step is None or step.phase is not Phase.CALLING:
+        return state
+    match event:
+        case ToolSucceeded():
+            return rounds.succeed(state, step, event, shown_args(state, step))
+        case ToolRefused():
+            return _refused(state, step, event)
+        case ToolUnavailable():
+            return _unavailable(state, step, event)
+        case ApprovalNeeded():
+            if state.ending is not None:
+                return put(state, step, phase=Phase.DROPPED, message=state.ending.reason)
+            return asking.approval(state, step, event)
+        case OutcomeUnknown():
+            return asking.outcome(state, step, event)
+        case EpochOpened():
+            return state
+    assert_never(event)
+
+
+def _refused(state: TaskState, step: Step, event: ToolRefused) -> TaskState:
+    """Remember a definite no. One to a person's edit brings the planned arguments back before the approver."""
+    if step.edited is not None and state.ending is None and not step.unedited:
+        note = f"Your edit was refused ({event.message or event.code}); these are the arguments as planned."
+        return rounds.revise(state, step, edited=None, edited_by="", edited_origin={}, unedited=True, message=note)
+    return put(
+        state, step, phase=Phase.REFUSED, code=event.code, message=event.message, outcome=event.outcome, ruling=None
+    )
+
+
+def _unavailable(state: TaskState, step: Step, event: ToolUnavailable) -> TaskState:
+    if state.ending is None and (fallen := rounds.fall_back(state, step)):
+        return fallen
+    without = tuple(dict.fromkeys((*state.planning.without_tools, step.tool)))
+    state = replan(state, without_tools=without)
+    return put(state, step, phase=Phase.UNAVAILABLE, code="unavailable", message=event.reason, outcome="failed")
+
+
+def _answered(state: TaskState, event: PersonAnswered) -> TaskState:
+    try:
+        request, answer = answers.fit(state, answers.read_answer(event.form, event.payload))
+    except answers.Misfit as misfit:
+        return _unaccepted(state, f"{event.form}: {misfit}")
+    return deciding.take(state, request, answer)
+
+
+def _unaccepted(state: TaskState, text: str) -> TaskState:
+    entry = f"{state.now:%Y-%m-%d %H:%M:%S} {text}"[:500]
+    return change(state, unaccepted=(*state.unaccepted, entry)[-_KEPT_UNACCEPTED:])
+
+
+def _amended(state: TaskState, event: GoalAmended) -> TaskState:
+    """Take the new wish: nothing more of the old plan is sent, and the next plan starts from what is done."""
+    if state.ending is not None:
+        return _unaccepted(state, "amend: the task is ending")
+    wish = {"goal": event.goal, "inputs": event.inputs}
+    spec = state.spec.model_copy(update={name: value for name, value in wish.items() if value is not None})
+    state = asking.withdraw(
+        change(state, spec=spec, amendments=state.amendments + 1), "withdrawn: the goal was amended"
+    )
+    state = rounds.drop_undispatched(state, "the goal was amended")
+    state = replan(state, call=state.planning.call + 1, faults=(), candidate=None)
+    state = change(
+        state, finish=None, conclusions=state.conclusions + 1, failed_plans=(), calls_seen={}, plan_digest=""
+    )
+    if state.stage in (Stage.OPENING, Stage.ACTING):
+        return state
+    return enter_planning(state)
+
+
+def _time_passed(state: TaskState) -> TaskState:
+    if state.deadline is not None and state.deadline <= state.now:
+        state = asking.end(state, EndStatus.EXPIRED, "the wall time of the task is over")
+    return unpark(asking.climb(state))
+
+
+def _verified(state: TaskState, event: OutcomeVerified) -> TaskState:
+    if state.stage is not Stage.CONCLUDING or state.ending is not None:
+        return state
+    return change(state, answer=event.answer, final=EndStatus.COMPLETED, stage=Stage.ENDED)
+
+
+def _not_verified(state: TaskState, event: OutcomeNotVerified) -> TaskState:
+    if state.stage is not Stage.CONCLUDING or state.ending is not None:
+        return state
+    faults = tuple(f"The task is not done: {one}" for one in event.unmet)
+    state = replan(state, faults=faults)
+    failed = (*state.failed_plans, state.plan_digest)[-50:]
+    return enter_planning(change(state, conclusions=state.conclusions + 1, failed_plans=failed))
+
+
+def _broke(state: TaskState, event: ActivityBroke) -> TaskState:
+    """Give an activity that ended in an error of none of ours a path: nothing may wedge the task."""
+    kind, _, rest = event.command.partition(":")
+    match kind:
+        case "open":
+            return asking.end(state, EndStatus.FAILED, event.reason)
+        case "plan":
+            model = state.profile.route[state.planning.route].name if state.profile else ""
+            return take_unavailable(
+                state, PlannerUnavailable(model=model, call=state.planning.call, reason=event.reason)
+            )
+        case "call":
+            return _call_broke(state, rest.partition(":")[0], event.reason)
+        case "conclude":
+            return asking.hold(change(state, conclusions=state.conclusions + 1), "broke", event.reason)
+        case "notify":
+            request, _, rung = rest.partition(":")
+            return apply(state, NoticeSent(request=request, rung=rung, failed=event.reason), state.now)
+    return state
+
+
+def _call_broke(state: TaskState, step_id: str, reason: str) -> TaskState:
+    step = state.steps.get(step_id)
+    if step is None or step.phase is not Phase.CALLING:
+        return state
+    if step.terms.effect is Effect.READ:
+        return _unavailable(state, step, ToolUnavailable(step=step_id, reason=reason))
+    return asking.outcome(state, step, OutcomeUnknown(step=step_id, reason=reason))

@@ -1,0 +1,184 @@
+"""Turn commands into the inputs of activities: the only place where the state meets their shapes."""
+
+from core import names
+from core.budget import expected_input, left, output_cap
+from core.messages import (
+    CallOrder,
+    CallTool,
+    ConcludeOrder,
+    Deferred,
+    Notify,
+    OpenOrder,
+    PlanOrder,
+    ProposePlan,
+    ToolRefused,
+)
+from core.ports import Notice
+from core.record import Json
+from core.recounting import recount
+from core.references import INPUTS, Later, Reference, Resolved, Unresolvable, find, resolve
+from core.task import Phase, Step, TaskState
+
+
+def open_order(state: TaskState) -> OpenOrder:
+    """Make the input of `open_task`."""
+    return OpenOrder(task_id=state.task_id, **state.spec.model_dump())
+
+
+def plan_order(state: TaskState, command: ProposePlan) -> PlanOrder:
+    """Make the input of `propose_plan`."""
+    if state.profile is None:
+        raise ValueError("a task plans only after it was opened")
+    model = state.profile.route[command.route]
+    briefing = recount(state, model.name, command.call)
+    input_tokens = expected_input(state.profile, model, state.planning.last_input, len(briefing.model_dump_json()))
+    return PlanOrder(
+        model=model.name,
+        briefing=briefing,
+        requested_by=state.spec.requested_by,
+        amendments=state.amendments,
+        earlier={step.id: step.tool for step in _known(state) if step.phase is Phase.SUCCEEDED},
+        limits=state.profile.limits,
+        max_output_tokens=output_cap(state.profile, model, left(state), input_tokens) or 1,
+    )
+
+
+def _known(state: TaskState) -> list[Step]:
+    return [*state.past.values(), *state.steps.values()]
+
+
+def call_order(state: TaskState, command: CallTool) -> CallOrder | ToolRefused:
+    """Make the input of a tool's activity; a reference without a value refuses the step, by name."""
+    step = state.steps[command.step]
+    try:
+        resolved = _resolved(state, step)
+    except Unresolvable as error:
+        return ToolRefused(step=step.id, code="not_resolved", message=str(error))
+    return CallOrder(
+        agent=state.spec.agent,
+        task_id=state.task_id,
+        step=step.id,
+        intent=step.intent,
+        revision=step.revision,
+        key=step.key,
+        digest=step.terms.digest,
+        args=resolved.value,
+        origin=resolved.origin,
+        deferred=_deferred(state, step.id, resolved),
+        approvals=step.approvals,
+        ruling=step.ruling,
+        repeat_of=_full_id(step, step.planned.repeat_of) if step.planned.repeat_of else None,
+        settle_only=state.ending is not None,
+    )
+
+
+def shown_args(state: TaskState, step: Step) -> Json:
+    """Return a step's arguments as far as the state can resolve them."""
+    try:
+        return _resolved(state, step).value
+    except Unresolvable:
+        return step.planned.args
+
+
+def _resolved(state: TaskState, step: Step) -> Resolved:
+    if step.edited is not None:
+        return Resolved(step.edited, dict(step.edited_origin))
+    resolved = resolve(step.planned.args, lambda name: _source(state, _full_id(step, name)))
+    for at, value in _leaves(step.planned.args):
+        if at not in resolved.origin and not _is_reference(value) and _was_requested(state, value):
+            resolved.origin[at] = "request"
+    return resolved
+
+
+def _full_id(step: Step, name: str) -> str:
+    number = step.id.partition(".")[0][1:]
+    return name if name == INPUTS or "." in name else names.step_id(int(number), name)
+
+
+def _source(state: TaskState, name: str) -> tuple[Json, str]:
+    if name == INPUTS:
+        return state.spec.inputs, "request"
+    step = state.step(name)
+    if step is None or step.phase is not Phase.SUCCEEDED:
+        raise Unresolvable(f"{name} has no result")
+    if step.blob is not None:
+        raise Later(name)
+    return step.result, f"tool:{step.tool}"
+
+
+def _deferred(state: TaskState, step_id: str, resolved: Resolved) -> tuple[Deferred, ...]:
+    made = []
+    for at, expression in resolved.deferred.items():
+        blobs, values = {}, {}
+        for reference in find(expression):
+            if isinstance(reference, Reference):
+                full = reference.step if "." in reference.step else f"{step_id.partition('.')[0]}.{reference.step}"
+                step = state.step(full)
+                if step is not None and step.blob is not None:
+                    blobs[reference.step] = step.blob
+                else:
+                    source = INPUTS if reference.step == INPUTS else full
+                    values[reference.step] = _source(state, source)[0]
+        made.append(Deferred(at=at, expression=expression, blobs=blobs, values=values))
+    return tuple(made)
+
+
+def _leaves(value: Json, at: str = "") -> list[tuple[str, Json]]:
+    match value:
+        case dict() if "$from" not in value:
+            return [leaf for name, item in value.items() for leaf in _leaves(item, f"{at}/{name}")]
+        case list():
+            return [leaf for index, item in enumerate(value) for leaf in _leaves(item, f"{at}/{index}")]
+    return [(at, value)]
+
+
+def _is_reference(value: Json) -> bool:
+    return isinstance(value, dict) or (isinstance(value, str) and "{{" in value)
+
+
+def _was_requested(state: TaskState, value: Json) -> bool:
+    """A literal that stands in the inputs, or as a word of its own in the goal, came from the request."""
+    if value is None or isinstance(value, bool) or value == "":
+        return False
+    if any(value == given and type(value) is type(given) for _, given in _leaves(state.spec.inputs)):
+        return True
+    text = str(value)
+    before, found, after = state.spec.goal.partition(text)
+    while found:
+        if not before[-1:].isalnum() and not after[:1].isalnum():
+            return True
+        before, found, after = after.partition(text)
+    return False
+
+
+def conclude_order(state: TaskState) -> ConcludeOrder | tuple[str, ...]:
+    """Make the input of `conclude`, or say what the answer lacks."""
+    prefix = names.step_id(state.round, "")
+    answer = state.finish or ""
+    try:
+        resolved = resolve(
+            {"answer": answer},
+            lambda name: _source(state, name if name == INPUTS or "." in name else f"{prefix}{name}"),
+        )
+    except Unresolvable as error:
+        return (f"the answer cannot be written: {error}",)
+    return ConcludeOrder(
+        agent=state.spec.agent,
+        task_id=state.task_id,
+        answer=resolved.value["answer"] or "",
+        deferred=_deferred(state, prefix, resolved),
+    )
+
+
+def notice(state: TaskState, command: Notify) -> Notice:
+    """Make the input of `notify`."""
+    told = state.told[f"{command.request}:{command.rung}"]
+    return Notice(
+        task_id=state.task_id,
+        agent=state.spec.agent,
+        rung=told.rung,
+        to=told.to,
+        title=told.title,
+        text=told.text,
+        request_id=told.request,
+    )

@@ -1,0 +1,257 @@
+"""What is seen of a task from outside: status, requests, result. Shapes are fixed in the interface; sizes are capped."""
+
+import json
+from datetime import datetime
+
+from core.contract import Effect
+from core.record import Json, Record
+from core.task import Phase, Request, RequestKind, Stage, Status, Step, TaskState
+
+MAX_BYTES = 256 * 1024
+_EFFECT_BYTES = 4 * 1024
+
+
+class UsageView(Record):
+    """What planning cost."""
+
+    planning_calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+class EffectView(Record):
+    """One effect on the world, as the caller of a task sees it. `outcome`: succeeded, failed or unknown."""
+
+    step: str
+    tool: str
+    key: str
+    outcome: str
+    result: Json = None
+    verified: bool | None = None
+    approved_by: tuple[str, ...] = ()
+    already: bool = False
+    code: str = ""
+    message: str = ""
+
+
+class OpenView(Record):
+    """Something that stays open when a task ends."""
+
+    step: str
+    tool: str
+    what: str
+
+
+class TaskResult(Record):
+    """How a task ended. `not_shown`: effects left out to keep the size; `audit` finds them."""
+
+    task_id: str
+    status: Status
+    answer: str = ""
+    reason: str = ""
+    effects: tuple[EffectView, ...] = ()
+    not_shown: int = 0
+    open: tuple[OpenView, ...] = ()
+    usage: UsageView
+    rounds: int
+
+
+class StatusView(Record):
+    """Answer of the query `status`."""
+
+    task_id: str
+    agent: str
+    status: Status
+    since: datetime
+    waiting_for: tuple[str, ...]
+    waiting_reason: str
+    open_requests: tuple[str, ...]
+    steps_done: int
+    steps_open: int
+    cost_usd: float
+    goal: str
+    round: int
+    last_not_accepted: str
+
+
+class RequestView(Record):
+    """One entry of the answer of the query `requests`."""
+
+    id: str
+    kind: RequestKind
+    step: str
+    tool: str
+    args: dict[str, Json]
+    origin: dict[str, str]
+    digest: str
+    facts: dict[str, Json]
+    rule: str
+    reason: str
+    why: str
+    hint: str
+    note: str
+    owner: str
+    approvers: tuple[str, ...]
+    may_answer: tuple[str, ...]
+    quorum: int
+    given: tuple[str, ...]
+    choices: tuple[str, ...]
+    opened_at: datetime
+    remind_at: datetime | None
+    escalate_at: datetime | None
+    expires_at: datetime | None
+
+
+def status_of(state: TaskState) -> Status:
+    """Name where the task stands."""
+    if state.final is not None:
+        return Status(state.final.value)
+    if state.stage is Stage.OPENING and state.ending is None:
+        return Status.INITIALIZING
+    if state.paused and state.ending is None:
+        return Status.PAUSED
+    if state.requests:
+        kinds = {request.kind for request in state.requests.values()}
+        return Status.AWAITING_APPROVAL if RequestKind.APPROVAL in kinds else Status.AWAITING_PERSON
+    if state.ending is not None:
+        return Status.RECOVERING
+    return _stage_status(state)
+
+
+def _stage_status(state: TaskState) -> Status:
+    match state.stage:
+        case Stage.PLANNING:
+            return Status.PLANNING
+        case Stage.PARKED:
+            return Status.WAITING
+        case Stage.CONCLUDING:
+            return Status.VALIDATING
+    failed = (Phase.REFUSED, Phase.UNAVAILABLE)
+    return Status.RECOVERING if any(step.phase in failed for step in state.steps.values()) else Status.ACTING
+
+
+def waited_for(request: Request) -> tuple[str, ...]:
+    """Name the roles and people that a request waits for."""
+    named = (*request.approvers, *request.may_answer, *request.escalated_to) or (request.owner,)
+    return tuple(dict.fromkeys(named))
+
+
+def waiting_for(state: TaskState) -> tuple[str, ...]:
+    """Name everybody that the task waits for."""
+    if state.final is not None:
+        return ()
+    who = [name for request in state.requests.values() for name in waited_for(request)]
+    if state.paused and not who:
+        who = [state.paused_by or (state.profile.owner if state.profile else "")]
+    if state.stage is Stage.PARKED:
+        who.append(state.profile.owner if state.profile else "")
+    return tuple(dict.fromkeys(name for name in who if name))
+
+
+def _waiting_reason(state: TaskState) -> str:
+    if state.final is None and state.stage is Stage.PARKED and state.retry_at is not None:
+        return f"no language model answers ({state.planning.reason}); next try at {state.retry_at:%H:%M:%S} UTC"
+    return "; ".join(
+        f"{one.kind.value} {one.id}: {one.reason or one.hint or one.tool}" for one in state.requests.values()
+    )
+
+
+def _all_steps(state: TaskState) -> list[Step]:
+    return [*state.past.values(), *state.steps.values()]
+
+
+def status_view(state: TaskState) -> StatusView:
+    """Answer the query `status`."""
+    steps = _all_steps(state)
+    return StatusView(
+        task_id=state.task_id,
+        agent=state.spec.agent,
+        status=status_of(state),
+        since=state.since,
+        waiting_for=waiting_for(state),
+        waiting_reason=_waiting_reason(state)[:2000],
+        open_requests=tuple(state.requests),
+        steps_done=state.folded.steps + sum(step.phase is Phase.SUCCEEDED for step in steps),
+        steps_open=sum(step.phase.is_open for step in steps),
+        cost_usd=state.spent.cost_usd,
+        goal=state.spec.goal[:2000],
+        round=state.round,
+        last_not_accepted=state.unaccepted[-1] if state.unaccepted else "",
+    )
+
+
+def request_views(state: TaskState) -> list[RequestView]:
+    """Answer the query `requests`; large arguments are shown in part, and said to be."""
+    return [
+        RequestView(
+            **{**request.model_dump(exclude={"given"}), "args": capped(request.args), "facts": capped(request.facts)},
+            given=tuple(one.by for one in request.given),
+        )
+        for request in state.requests.values()
+    ]
+
+
+def capped(value: dict[str, Json], limit: int = 16 * 1024) -> dict[str, Json]:
+    """Return a value, or its beginning as text when it is larger than `limit` bytes."""
+    text = json.dumps(value, default=str)
+    return value if len(text) <= limit else {"cut": text[:limit], "bytes": len(text)}
+
+
+def result_view(state: TaskState) -> TaskResult:
+    """Say how the task ended, in at most 256 kB."""
+    effects = [_effect(step) for step in _all_steps(state) if _is_effect(step)]
+    kept: list[EffectView] = []
+    room = MAX_BYTES // 2
+    for effect in reversed(effects):
+        room -= len(effect.model_dump_json())
+        if room < 0:
+            break
+        kept.insert(0, effect)
+    return TaskResult(
+        task_id=state.task_id,
+        status=status_of(state),
+        answer=state.answer[:64_000],
+        reason=state.ending.reason[:4000] if state.ending else "",
+        effects=tuple(kept),
+        not_shown=state.folded.effects + len(effects) - len(kept),
+        open=tuple(_still_open(state)),
+        usage=UsageView(
+            planning_calls=state.spent.planning_calls,
+            input_tokens=state.spent.input_tokens,
+            output_tokens=state.spent.output_tokens,
+            cost_usd=state.spent.cost_usd,
+        ),
+        rounds=state.round,
+    )
+
+
+def _is_effect(step: Step) -> bool:
+    return step.terms.effect is not Effect.READ and step.outcome != ""
+
+
+def _effect(step: Step) -> EffectView:
+    result = step.result if step.blob is None else {"blob": step.blob, "bytes": step.size, "beginning": step.preview}
+    if len(json.dumps(result)) > _EFFECT_BYTES:
+        result = {"cut": json.dumps(result)[:_EFFECT_BYTES]}
+    return EffectView(
+        step=step.id,
+        tool=step.tool,
+        key=step.key,
+        outcome=step.outcome,
+        result=result,
+        verified=step.verified,
+        approved_by=step.approved_by,
+        already=step.already,
+        code=step.code,
+        message=step.message[:1000],
+    )
+
+
+def _still_open(state: TaskState) -> list[OpenView]:
+    found = [
+        OpenView(step=step.id, tool=step.tool, what=step.message or "its outcome is not known")
+        for step in _all_steps(state)
+        if step.outcome == "unknown" or step.phase is Phase.DOUBTED
+    ]
+    return found[:100]
