@@ -4,6 +4,7 @@ Standard input is a pipe of the owner that nobody writes to. Its end means that 
 the program ends too. A script of its own (never imported): it works on every Unix and needs only the standard library.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def main(command: list[str]) -> int:
 
 def end_with_owner(child: subprocess.Popen[bytes]) -> None:
     """Wait until the owner closes its end of our standard input, then end the child."""
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # not sys.stdin: a thread that holds its lock makes the interpreter's own end fail
     child.terminate()
     try:
         child.wait(GRACE_S)
