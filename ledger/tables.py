@@ -1,0 +1,130 @@
+"""The ledger's tables. Names carry a prefix, since the database may be shared with others.
+
+``effects`` holds one row per intended effect, ``approvals`` one per consumed answer, ``totals`` what calls reserve of a
+capped sum, ``blobs`` results that are too large for a row, ``lines`` the audit, ``tasks`` what each task is bound to.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
+
+from ledger.columns import Instant, JsonText, Words
+
+VERSION = 1
+"""Version of this layout; goes up when an older release could not work with the tables any more."""
+
+metadata = MetaData()
+
+schema = Table(
+    "lastmile_schema",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+)
+
+_serial = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up by itself in SQLite
+
+effects = Table(
+    "lastmile_effects",
+    metadata,
+    Column("seq", _serial, primary_key=True),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("task_id", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("intent", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("effect", String(16), nullable=False),
+    Column("contract_digest", String(64), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("similarity", String(64), nullable=False),
+    Column("args", JsonText, nullable=False),
+    Column("origin", JsonText, nullable=False),
+    Column("repeat_of", Text),
+    Column("undoes", String(64)),
+    Column("run_id", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", Instant, nullable=False),
+    Column("sends", Integer, nullable=False, default=0),
+    Column("doubtful", Boolean, nullable=False, default=False),
+    Column("marked_at", Instant),
+    Column("first_marked_at", Instant),
+    Column("send_deadline", Instant),
+    Column("code", Words, nullable=False, default=""),
+    Column("message", Words, nullable=False, default=""),
+    Column("result", JsonText),
+    Column("blob", String(64)),
+    Column("size", BigInteger, nullable=False, default=0),
+    Column("verified", Boolean),
+    Column("evidence", String(16)),
+    Column("approved_by", JsonText, nullable=False, default=()),
+    Column("written_off", Boolean, nullable=False, default=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("settled_at", Instant),
+)
+Index("lastmile_effects_similar", effects.c.task_id, effects.c.similarity)
+_is_undo = effects.c.undoes.is_not(None)
+Index("lastmile_effects_undoes", effects.c.undoes, sqlite_where=_is_undo, postgresql_where=_is_undo)
+_is_in_flight = text("state = 'IN_FLIGHT'")
+Index(
+    "lastmile_effects_in_flight",
+    effects.c.lease_until,
+    sqlite_where=_is_in_flight,
+    postgresql_where=_is_in_flight,
+)
+
+approvals = Table(
+    "lastmile_approvals",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("key", String(64), nullable=False),
+    Column("answers", JsonText, nullable=False),
+    Column("consumed_at", Instant, nullable=False),
+)
+
+totals = Table(
+    "lastmile_totals",
+    metadata,
+    Column("bucket", Text, primary_key=True),
+    Column("key", String(64), primary_key=True, index=True),
+    Column("amount", BigInteger, nullable=False),
+)
+
+blobs = Table(
+    "lastmile_blobs",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("task_id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("kept_at", Instant, nullable=False),
+)
+
+lines = Table(
+    "lastmile_lines",
+    metadata,
+    Column("seq", _serial, primary_key=True),
+    Column("task_id", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("fields", JsonText, nullable=False),
+)
+Index("lastmile_lines_of_task", lines.c.task_id, lines.c.seq)
+
+tasks = Table(
+    "lastmile_tasks",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("goal", Words, nullable=False),
+    Column("inputs", JsonText, nullable=False),
+    Column("requested_by", Words, nullable=False),
+    Column("amendments", Integer, nullable=False),
+    Column("first_run_id", Text, nullable=False),
+    Column("again", Boolean, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+)
