@@ -183,13 +183,13 @@ def status_view(state: TaskState) -> StatusView:
 
 def request_views(state: TaskState) -> list[RequestView]:
     """Answer the query `requests`; large arguments are shown in part, and said to be."""
-    return [
-        RequestView(
-            **{**request.model_dump(exclude={"given"}), "args": capped(request.args), "facts": capped(request.facts)},
-            given=tuple(one.by for one in request.given),
-        )
-        for request in state.requests.values()
-    ]
+    return [_request(request) for request in state.requests.values()]
+
+
+def _request(request: Request) -> RequestView:
+    fields = {name: getattr(request, name) for name in RequestView.model_fields}
+    fields |= {"args": capped(request.args), "facts": capped(request.facts)}
+    return RequestView(**{**fields, "given": tuple(one.by for one in request.given)})
 
 
 def capped(value: dict[str, Json], limit: int = 16 * 1024) -> dict[str, Json]:
