@@ -27,9 +27,9 @@ class Budget(Message):
 class Briefing(Message):
     """The only input of a planner.
 
-    ``call``: number of this planning call of the task, from 0. ``replies``: how many earlier calls ended with a reply, and
-    ``spent``: how many errors of this model were used up since (both only for the scripted model, which counts by them).
-    ``faults``: what was wrong with the last plan. ``cut``: what was left out of this briefing to keep it in size, in words.
+    ``call``: number of this planning call of the task, from 0. ``replies``: how many earlier calls ended with a reply,
+    and ``spent``: how many errors of this model were used up since (both only for the scripted model, which counts by
+    them). ``faults``: what was wrong with the last plan. ``cut``: what was left out to keep the size, in words.
     """
 
     task_id: str

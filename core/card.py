@@ -56,7 +56,8 @@ def card(state: TaskState) -> str:
     parts += [request_card(request) for request in state.requests.values()]
     if state.planning.reason and state.retry_at and not state.final:
         parts.append(
-            f"**No language model answers** {plain(state.planning.reason[:300])}; next try {state.retry_at:%Y-%m-%d %H:%M:%S} UTC"
+            f"**No language model answers** {plain(state.planning.reason[:300])}; "
+            f"next try {state.retry_at:%Y-%m-%d %H:%M:%S} UTC"
         )
     if state.unaccepted and not state.final:
         parts.append(f"**Last answer was not accepted** {plain(state.unaccepted[-1])}")
@@ -152,4 +153,5 @@ def _tail(code: str, message: str) -> str:
 
 def _usage(state: TaskState) -> str:
     spent = state.spent
-    return f"**Used** {spent.planning_calls} planning calls, {spent.input_tokens + spent.output_tokens} tokens, ${spent.cost_usd:.4f}"
+    tokens = spent.input_tokens + spent.output_tokens
+    return f"**Used** {spent.planning_calls} planning calls, {tokens} tokens, ${spent.cost_usd:.4f}"

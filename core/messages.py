@@ -127,7 +127,7 @@ class PlanOrder(Message):
     """Input of `propose_plan`. `amendments`: so that the ledger knows the wish before anything of it is called.
 
     ``earlier``: contract digests are looked up by tool; this maps step ids of earlier rounds to their tools, so that
-    references to them can be checked. ``attempts``: at the last one the activity answers PlannerUnavailable, not raises.
+    references to them can be checked. ``attempts``: at the last one the activity answers PlannerUnavailable.
     """
 
     model: str
@@ -143,7 +143,7 @@ class PlanOrder(Message):
 class Deferred(Message):
     """A place in the arguments that only the door can fill in, because the value is a blob in the ledger.
 
-    ``at``: JSON pointer into the arguments; ``expression``: the reference as planned (``{"$from": ...}`` or a template);
+    ``at``: JSON pointer into the arguments; ``expression``: the reference as planned (a value or a template);
     ``blobs``: digest of the stored result per step that it refers to.
     """
 
@@ -295,7 +295,7 @@ class ToolUnavailable(Message):
 class ApprovalNeeded(Message):
     """Policy asks. Everything that the approver has to see; nothing has happened.
 
-    ``args`` are resolved completely; ``digest`` binds an answer to them. ``approvers``: roles or names as the rule says;
+    ``args`` are resolved completely; ``digest`` binds an answer to them. ``approvers``: roles or names of the rule;
     ``may_answer``: the people they stand for now (empty with empty `approvers` = anybody but the requester).
     ``given``: approvals that were handed in and fit, but do not suffice yet. ``note``: why earlier ones do not fit.
     """

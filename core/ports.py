@@ -189,7 +189,7 @@ class Verdict(Record):
 
 
 class Case(Record):
-    """What a rule may look at (the CEL variables)."""
+    """What a rule may look at (the CEL variables). `day`: today in UTC, as ISO date, for totals per day."""
 
     tool: str
     writes: bool
@@ -198,6 +198,7 @@ class Case(Record):
     task: dict[str, Json]
     facts: dict[str, Json]
     origin: dict[str, str]
+    day: str = ""
 
 
 class Policy(Protocol):
@@ -312,7 +313,7 @@ class Ledger(Protocol):
         ...
 
     async def settle(self, key: str, fence: int, settlement: Settlement) -> Row | None:
-        """Write the receipt. When the compare fails the settlement is kept as evidence in the audit, and None returned."""
+        """Write the receipt. When the compare fails it is kept as evidence in the audit, and None returned."""
         ...
 
     async def verified(self, key: str, verified: bool) -> None: ...

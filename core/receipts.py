@@ -189,7 +189,7 @@ Claim = Claimed | Busy | Standing | Conflict | Twin
 
 
 class Total(Record):
-    """A running sum that policy caps: this call adds `amount` to `bucket`, which may hold `maximum` over all live calls."""
+    """A running sum that policy caps: this call adds `amount` to `bucket`, which may hold `maximum` in all."""
 
     bucket: str
     amount: int

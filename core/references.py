@@ -21,7 +21,7 @@ class Unresolvable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One reference: `step` as written (``s1``, ``r1.s2`` or ``inputs``), `path` a JSON pointer ("" = the whole result).
+    """One reference: `step` as written (``s1``, ``r1.s2`` or ``inputs``), `path` a pointer ("" = the whole result).
 
     ``at``: pointer of the place in the arguments that holds it; ``inside``: whether it is part of a longer text.
     """

@@ -129,7 +129,7 @@ class RequestKind(StrEnum):
 class Request(Message):
     """Something that only a person can say. `digest` binds an answer to what was shown.
 
-    ``may_answer``: names; empty = anybody (for approvals: but the requester). ``approvers``: roles or names of the rule.
+    ``may_answer``: names; empty = anybody (but the requester). ``approvers``: roles or names of the rule.
     ``cause``: for a stuck request, which bound or failure led to it; ``step`` where it is about one.
     """
 
@@ -191,8 +191,8 @@ class Spent(Message):
 class Planning(Message):
     """Where planning stands.
 
-    ``call``: number of the call under way or next; ``route``: index of the model in use; ``floor``: models before it are
-    down; ``replies`` and ``spent_errors`` are for the scripted model; ``refused``: refusals in a row by this model;
+    ``call``: number of the call under way or next; ``route``: index of the model in use; ``floor``: those before it
+    are down; ``replies`` and ``spent_errors`` are for the scripted model; ``refused``: refusals in a row by this model;
     ``parks``: how often every model was down in a row; ``faults`` and ``instructions`` go to the planner;
     ``candidate``: a plan that waits for a person's word; ``last_input``: tokens of the last prompt.
     """

@@ -1,4 +1,4 @@
-"""What is seen of a task from outside: status, requests, result. Shapes are fixed in the interface; sizes are capped."""
+"""What is seen of a task from outside: status, requests, result. Shapes are a contract; sizes are capped."""
 
 import json
 from datetime import datetime

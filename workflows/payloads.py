@@ -1,7 +1,8 @@
 """Read what others send to a workflow by hand, tolerantly: no payload may ever wedge a task.
 
-The SDK hands a parameter annotated exactly ``RawValue`` (default None) every payload, whatever its encoding. It forgets the annotation for a signature with ``*args``, and raises for a second argument without it, so `lenient` shows it
-one parameter and accepts any number (measured on temporalio 1.35).
+The SDK hands a parameter annotated exactly ``RawValue`` (default None) every payload, whatever its encoding. It forgets
+the annotation for a signature with ``*args``, and raises for a second argument without it, so `lenient` shows it one
+parameter and accepts any number (measured on temporalio 1.35).
 """
 
 import functools
