@@ -240,6 +240,7 @@ def _case(visit: Visit, checked: Checked) -> Case:
         task={"id": task.task_id, "agent": task.agent, "requested_by": task.requested_by, "goal": task.goal},
         facts=checked.facts,
         origin=checked.origin,
+        day=visit.clock().date().isoformat(),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from core.messages import Deferred
 from core.record import Json
-from core.references import Unresolvable, escape, resolve
+from core.references import Source, Unresolvable, escape, resolve
 
 Fetch = Callable[[str], Awaitable[bytes | None]]
 
@@ -21,7 +21,7 @@ async def fill_in(value: Json, deferred: tuple[Deferred, ...], fetch: Fetch) -> 
         known = dict(place.values)
         for step, blob in place.blobs.items():
             known[step] = await _load(step, blob, fetch)
-        resolved = resolve(place.expression, lambda step, known=known: _value(step, known))  # type: ignore[misc]
+        resolved = resolve(place.expression, _source(place, known))
         origin.update({f"{place.at}{pointer}": source for pointer, source in resolved.origin.items()})
         filled = _put(filled, place.at, resolved.value)
     return filled, origin
@@ -34,15 +34,16 @@ async def _load(step: str, blob: str, fetch: Fetch) -> Json:
     return json.loads(body)
 
 
-def _value(step: str, known: Mapping[str, Json]) -> tuple[Json, str]:
-    if step not in known:
-        raise Unresolvable(f"the value of {step} was not handed to the door")
-    return known[step], f"tool:{step}"
+def _source(place: Deferred, known: Mapping[str, Json]) -> Source:
+    def value_and_origin(step: str) -> tuple[Json, str]:
+        if step not in known:
+            raise Unresolvable(f"the value of {step} was not handed to the door")
+        return known[step], place.origins.get(step, "tool")
+
+    return value_and_origin
 
 
 def _put(holder: Json, pointer: str, value: Json) -> Json:
-    if not pointer:
-        return value
     tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
     place = holder
     for token in tokens[:-1]:

@@ -131,10 +131,10 @@ class Closing:
 
     async def _answer(self, order: ConcludeOrder) -> tuple[str, list[str]]:
         try:
-            answer, _ = await fill_in(order.answer, order.deferred, self.ledger.fetch)
+            filled, _ = await fill_in({"answer": order.answer}, order.deferred, self.ledger.fetch)
         except Unresolvable as error:
             return "", [f"the answer: {error}"]
-        text = str(answer)
+        text = str(filled["answer"])
         cut = f"… ({len(text)} characters)" if len(text) > _LONGEST_ANSWER else ""
         return text[:_LONGEST_ANSWER] + cut, []
 

@@ -37,7 +37,9 @@ class Opening:
                 return self._refuse(order, _ran_before(order.task_id))
             structlog.get_logger().info("task.opened", task=order.task_id, agent=order.agent)
             here = {"namespace": namespace, "search_attributes": self.search_attributes}
-            return TaskOpened(profile=profile.model_copy(update=here))
+            rows = await self.ledger.rows(order.task_id)  # of earlier runs, where this one was asked for again
+            next_intent = max((row.intent for row in rows), default=0) + 1
+            return TaskOpened(profile=profile.model_copy(update=here), next_intent=next_intent)
 
     def _row(self, order: OpenOrder, namespace: str, run_id: str) -> TaskRow:
         return TaskRow(

@@ -46,9 +46,8 @@ def pack(value: Json, cap: int) -> Packed:
     if size > cap or not _depth_at_most(value, _DEEPEST):
         kept = body[: max(min(cap, size) - 200, 0) // 2].decode("utf-8", "ignore")  # half: quotes are escaped again
         why = f"{size} bytes" if size > cap else f"more than {_DEEPEST} levels"
-        value = {"cut": f"{why}; {len(kept)} characters of its JSON are kept", "beginning": kept}
-        body = _dump(value)
-    return Packed(value, body, size)
+        body = _dump({"cut": f"{why}; {len(kept)} characters of its JSON are kept", "beginning": kept})
+    return Packed(json.loads(body), body, size)
 
 
 def settle_with(packed: Packed, evidence: Evidence, *, message: str = "", verified: bool | None = None) -> Settlement:

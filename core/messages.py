@@ -144,13 +144,15 @@ class Deferred(Message):
     """A place in the arguments that only the door can fill in, because the value is a blob in the ledger.
 
     ``at``: JSON pointer into the arguments; ``expression``: the reference as planned (a value or a template);
-    ``blobs``: digest of the stored result per step that it refers to.
+    ``blobs``: digest of the stored result per step that it refers to; ``values``: of the others, the values themselves.
+    ``origins``: per step where its value comes from (request, tool:NAME).
     """
 
     at: str
     expression: Json
     blobs: dict[str, str]
     values: dict[str, Json] = {}
+    origins: dict[str, str] = {}
 
 
 class Ruling(Message):

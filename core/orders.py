@@ -109,17 +109,18 @@ def _source(state: TaskState, name: str) -> tuple[Json, str]:
 def _deferred(state: TaskState, step_id: str, resolved: Resolved) -> tuple[Deferred, ...]:
     made = []
     for at, expression in resolved.deferred.items():
-        blobs, values = {}, {}
+        blobs, values, origins = {}, {}, {}
         for reference in find(expression):
             if isinstance(reference, Reference):
                 full = reference.step if "." in reference.step else f"{step_id.partition('.')[0]}.{reference.step}"
                 step = state.step(full)
                 if step is not None and step.blob is not None:
                     blobs[reference.step] = step.blob
+                    origins[reference.step] = f"tool:{step.tool}"
                 else:
                     source = INPUTS if reference.step == INPUTS else full
-                    values[reference.step] = _source(state, source)[0]
-        made.append(Deferred(at=at, expression=expression, blobs=blobs, values=values))
+                    values[reference.step], origins[reference.step] = _source(state, source)
+        made.append(Deferred(at=at, expression=expression, blobs=blobs, values=values, origins=origins))
     return tuple(made)
 
 

@@ -239,9 +239,7 @@ async def test_probe_that_fails_for_an_hour_asks_a_person(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("hours", "report", "requests"), [(11.9, SUCCEEDED, 2), (12.1, PERSON, 1)], ids=["inside", "over"]
 )
-async def test_key_is_used_again_for_half_its_window(
-    bench: Bench, hours: float, report: type, requests: int
-) -> None:
+async def test_key_is_used_again_for_half_its_window(bench: Bench, hours: float, report: type, requests: int) -> None:
     await crash_at(bench, "refund_keyed", APPLIED)
     bench.clock.advance(hours=hours)
     assert type(await bench.call("refund_keyed")) is report
