@@ -2,6 +2,9 @@
 
 import re
 from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
 
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds", "ms": "milliseconds"}
 _PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|[wdhms])", re.ASCII)
@@ -40,3 +43,11 @@ def _from_text(text: str) -> timedelta:
 
 def _not_a_duration(found: object) -> ValueError:
     return ValueError(f'expected a duration such as "20s", "5m", "1h30m" or "7d", found {str(found)[:40]!r}')
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(lambda value: value.total_seconds(), return_type=float),
+]
+"""A duration in a file that people write; in JSON a number of seconds."""

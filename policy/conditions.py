@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from core.record import Json
-from policy.expression import Expression, ExpressionFaults, Language, NotEvaluated, compile_into
+from policy.expression import Expression, ExpressionFaults, Fault, Language, NotEvaluated, compile_into
 
 
 class Conditions:
@@ -11,10 +11,10 @@ class Conditions:
 
     def __init__(self, require: Sequence[str]) -> None:
         language = Language(maps=("task", "inputs"), lists=("effects", "reads"))
-        faults: list[str] = []
+        faults: list[Fault] = []
         compiled = [
-            compile_into(faults, f"done.require[{number}]", text, language.condition)
-            for number, text in enumerate(require, 1)
+            compile_into(faults, ("done", "require", index), text, language.condition)
+            for index, text in enumerate(require)
         ]
         if faults:
             raise ExpressionFaults(faults)

@@ -9,6 +9,7 @@ loops. An evaluation takes 6 microseconds here and 16 there.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cel_expr_python import cel
@@ -26,11 +27,19 @@ class BadExpression(ValueError):
     """An expression does not compile; the text says where and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with the expression at a place: keys of the file, and indexes from 0."""
+
+    place: tuple[str | int, ...]
+    problem: str
+
+
 class ExpressionFaults(ConfigError):
     """Expressions that do not compile; `faults` names each by its place."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__("; ".join(faults))
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, fault.place))}: {fault.problem}" for fault in faults))
         self.faults = tuple(faults)
 
 
@@ -113,7 +122,7 @@ def _tidy(message: str) -> str:
 
 
 def compile_into(
-    faults: list[str], place: str, text: str | None, compiler: Callable[[str], Expression]
+    faults: list[Fault], place: tuple[str | int, ...], text: str | None, compiler: Callable[[str], Expression]
 ) -> Expression | None:
     """Compile an expression that may be left out (None); what is wrong with it is added to `faults`."""
     if text is None:
@@ -121,5 +130,5 @@ def compile_into(
     try:
         return compiler(text)
     except BadExpression as error:
-        faults.append(f"{place}: {error}")
+        faults.append(Fault(place, str(error)))
         return None

@@ -10,7 +10,7 @@ from core.names import digest
 from core.ports import Case, Do, Verdict
 from core.receipts import Total
 from core.record import Input, Json
-from policy.expression import ExpressionFaults, Language, NotEvaluated, compile_into
+from policy.expression import ExpressionFaults, Fault, Language, NotEvaluated, compile_into
 
 _VARIABLES = ("args", "inputs", "task", "facts", "origin")
 
@@ -45,8 +45,8 @@ class Rules:
 
     def __init__(self, agent: str, rules: Sequence[Rule]) -> None:
         language = Language(maps=_VARIABLES)
-        faults: list[str] = []
-        self._rules = [_Compiled(agent, number, rule, language, faults) for number, rule in enumerate(rules, 1)]
+        faults: list[Fault] = []
+        self._rules = [_Compiled(agent, index, rule, language, faults) for index, rule in enumerate(rules)]
         if faults:
             raise ExpressionFaults(faults)
 
@@ -69,16 +69,16 @@ def _default(case: Case) -> Verdict:
 
 
 class _Compiled:
-    """One rule, ready to judge. `number` counts from 1, in the order of the file."""
+    """One rule, ready to judge. `index` counts from 0 in the order of the file; people count from 1."""
 
-    def __init__(self, agent: str, number: int, rule: Rule, language: Language, faults: list[str]) -> None:
+    def __init__(self, agent: str, index: int, rule: Rule, language: Language, faults: list[Fault]) -> None:
         self._rule = rule
-        self._name = f"policy[{number}] {rule.tool}"
-        self._when = compile_into(faults, f"policy[{number}].when", rule.when, language.condition)
+        self._name = f"policy[{index + 1}] {rule.tool}"
+        self._when = compile_into(faults, ("policy", index, "when"), rule.when, language.condition)
         self._of = self._by = None
         if (total := rule.total) is not None:
-            self._of = compile_into(faults, f"policy[{number}].total.of", total.of, language.integer)
-            self._by = compile_into(faults, f"policy[{number}].total.by", total.by, language.value)
+            self._of = compile_into(faults, ("policy", index, "total", "of"), total.of, language.integer)
+            self._by = compile_into(faults, ("policy", index, "total", "by"), total.by, language.value)
             # by what it sums and not by its number: a rule added above must not start the day's sum anew
             self._sum = f"{agent}/{digest([rule.tool, rule.when, total.of, total.by, total.per], 12)}"
 

@@ -47,4 +47,4 @@ def test_condition_that_cannot_be_evaluated_is_unmet_and_says_why(condition: str
 def test_condition_that_does_not_compile_is_named_with_its_place() -> None:
     with pytest.raises(ExpressionFaults) as caught:
         Conditions(["true", "args.x == 1", "effects.exists(e"])
-    assert [fault.partition(":")[0] for fault in caught.value.faults] == ["done.require[2]", "done.require[3]"]
+    assert [fault.place for fault in caught.value.faults] == [("done", "require", 1), ("done", "require", 2)]

@@ -1,0 +1,79 @@
+"""The agents that this worker serves: every sub-folder with an agent.toml of the folders in the settings.
+
+A broken folder stops nobody else: its error is kept, given to whoever asks for the agent, and listed for `doctor`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from config.agent_file import NAME
+from config.agent_folder import load_agent
+from config.document import suggest
+from config.settings import Settings
+from core.errors import CallerError, ConfigError
+from core.ports import Agent
+
+_AGENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
+
+class AgentFolders:
+    """Implements `core.ports.Agents` over what was found."""
+
+    def __init__(self, agents: Mapping[str, Agent], problems: Mapping[str, str]) -> None:
+        self._agents = agents
+        self._problems = problems
+
+    def get(self, name: str) -> Agent:
+        """Return the agent. Raises ConfigError when its folder is broken, CallerError when there is none."""
+        if name in self._problems:
+            raise ConfigError(f"agent {name!r} cannot be used:\n{self._problems[name]}")
+        if name not in self._agents:
+            known = sorted(self._agents)
+            raise CallerError(f"there is no agent {name!r}{suggest(name, known) or '; no folder with agents is known'}")
+        return self._agents[name]
+
+    def names(self) -> Sequence[str]:
+        """Return the agents that can be used, by name."""
+        return sorted(self._agents)
+
+    def problems(self) -> Sequence[tuple[str, str]]:
+        """Return what cannot be used: the name of an agent (or the path of a folder), and why."""
+        return sorted(self._problems.items())
+
+
+def load_agents(settings: Settings) -> AgentFolders:
+    """Load all agents. Never raises: what is wrong is kept, see `AgentFolders.problems`."""
+    agents: dict[str, Agent] = {}
+    problems: dict[str, str] = {}
+    seen: dict[str, Path] = {}
+    for root in settings.agents:
+        for folder in _folders(root, problems):
+            name = folder.name
+            if (other := seen.setdefault(name, folder)) is not folder:
+                agents.pop(name, None)
+                problems[name] = f"there are two agents of this name, in {other} and in {folder}; rename one"
+                continue
+            try:
+                agents[name] = _load(folder, settings)
+            except ConfigError as error:
+                problems[name] = str(error)
+    return AgentFolders(agents, problems)
+
+
+def _load(folder: Path, settings: Settings) -> Agent:
+    if not _AGENT.fullmatch(folder.name):
+        raise ConfigError(
+            f"{folder}: an agent is called by letters, digits, _ and -, and starts with a letter; rename it"
+        )
+    return load_agent(folder, settings)
+
+
+def _folders(root: Path, problems: dict[str, str]) -> Iterator[Path]:
+    try:
+        found = sorted(path for path in root.iterdir() if (path / NAME).is_file())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        problems[str(root)] = f"{root}: cannot be read: {reason}; `agents` in lastmile.toml names it"
+        return
+    yield from found
