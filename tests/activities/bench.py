@@ -5,7 +5,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from activities import Door
 from core import names
 from core.errors import CallerError, LedgerDown, NotSent, Refused
 from core.messages import CallOrder, ToolReport
-from core.ports import Agent, Call, Case, Do, Ledger, Tool, Transaction, TransactionReceipt, Verdict
+from core.ports import Agent, Call, Case, Do, Ledger, Tool, TransactionReceipt, Verdict
 from core.profile import Model, Profile
 from core.receipts import Row, TaskRow
 from core.record import Json
@@ -56,7 +56,11 @@ class Clock:
 
 @dataclass
 class Provider:
-    """The other side. `script` says how the next requests go: ok, lost, answer_lost, crash_lost, crash_applied, and so on."""
+    """The other side. `script` says how the next requests go: an error, a coroutine function, or a word.
+
+    ``lost``: it never arrives; ``answer_lost``: it is applied, and nobody hears; ``crash_lost`` and ``crash_applied``:
+    the same, and the worker is killed. Without a script all is ok.
+    """
 
     script: list[Any] = field(default_factory=list)
     applied: list[tuple[str, Json]] = field(default_factory=list)
@@ -71,7 +75,7 @@ class Provider:
 
     async def take(self, kind: str, key: str, args: Json, apply: Callable[[], None]) -> Json:
         self.requests += 1
-        fate = self.script.pop(0) if self.script else "ok"
+        fate: Any = self.script.pop(0) if self.script else "ok"
         if isinstance(fate, Exception):
             raise fate
         if fate not in ("lost", "crash_lost"):
@@ -83,7 +87,8 @@ class Provider:
                 raise Crash
             case "ok":
                 return self.result
-        return await fate()
+        answer: Json = await fate()
+        return answer
 
     def _apply(self, kind: str, key: str, args: Json, apply: Callable[[], None]) -> None:
         is_repeat = any(known == (key if kind == "keyed" else known) and said == args for known, said in self.applied)
@@ -327,7 +332,7 @@ class Bench:
         self, tool: str, order: CallOrder, number: int = 1, env: ActivityEnvironment | None = None
     ) -> ToolReport:
         """Make one attempt of Temporal's; what the door raises is raised."""
-        door = Door(self.staff, self.ledger, self.database, self.clock, self.clock.sleep)  # type: ignore[arg-type]
+        door = Door(self.staff, self.ledger, self.database, self.clock, self.clock.sleep)
         env = env or self.environment(tool, number)
         [payload] = pydantic_data_converter.payload_converter.to_payloads([order])
         return await env.run(door.call_tool, [RawValue(payload)])
@@ -339,9 +344,8 @@ class Bench:
             try:
                 return await self.attempt(tool, order, number)
             except ApplicationError as error:
-                if error.non_retryable:
+                if error.non_retryable or error.next_retry_delay is None:
                     raise
-                assert error.next_retry_delay is not None
                 self.clock.now += error.next_retry_delay
         raise AssertionError("the call never came to an end")
 
@@ -366,5 +370,3 @@ SHUTDOWN = ActivityCancellationDetails(worker_shutdown=True)
 CANCEL = ActivityCancellationDetails(cancel_requested=True)
 REFUSAL = Refused("not_refundable", "the order was refunded before")
 NOT_SENT = NotSent("connection refused")
-Apply = Callable[[], Awaitable[Json]]
-__all__ = ["Transaction"]

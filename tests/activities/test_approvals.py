@@ -59,7 +59,7 @@ async def test_approval_that_fits_lets_the_call_through(asking: Bench) -> None:
     assert (report.approved_by, asking.provider.requests) == (("ana",), 1)
 
 
-REJECTED = [
+REJECTED: list[tuple[str, dict[str, Any], str]] = [
     # (by, more, part of the note)
     ("mallory", {}, "it takes finance"),
     ("rita", {}, "whoever asked for a task cannot approve it"),

@@ -63,10 +63,9 @@ CRASHES = [
 ]
 
 
-@pytest.mark.parametrize(("point", "effect", "report", "applied", "requests", "evidence"), CRASHES)
-async def test_crash_after_the_mark_is_resolved_by_the_kind_of_effect(
-    bench: Bench, point: Any, effect: str, report: type, applied: int, requests: int, evidence: Any
-) -> None:
+@pytest.mark.parametrize("case", CRASHES, ids=lambda case: f"{case[0]}-{case[1]}")
+async def test_crash_after_the_mark_is_resolved_by_the_kind_of_effect(bench: Bench, case: Any) -> None:
+    point, effect, report, applied, requests, evidence = case
     tool = f"refund_{effect}"
     await crash_at(bench, tool, point)
     assert type(await bench.call(tool)) is report

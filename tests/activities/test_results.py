@@ -90,7 +90,7 @@ def test_shortened_value_is_short(value: Any) -> None:
     assert size_in_history(ToolSucceeded(step="s", result=shorten(value, 16_000))) < 40_000
 
 
-# ------------------------------------------------------------------------------------------- references to large results
+# ----------------------------------------------------------------------------------------- references to large results
 
 
 async def kept(bench: Bench, value: Any) -> str:
@@ -101,13 +101,16 @@ async def kept(bench: Bench, value: Any) -> str:
 
 async def test_late_reference_is_filled_in_before_the_fingerprint(bench: Bench) -> None:
     blob = await kept(bench, {"orders": [{"id": "77"}], "pad": "x" * 50_000})
-    late = Deferred(at="/order_id", expression={"$from": "r1.s0", "path": "/orders/0/id"}, blobs={"r1.s0": blob})
-    order = bench.order(
-        "refund_keyed", args={"order_id": None}, deferred=(late,), origin={"/order_id": "tool:list_orders"}
+    late = Deferred(
+        at="/order_id", expression={"$from": "r1.s0", "path": "/orders/0/id"}, blobs={"r1.s0": blob}, origins=LISTED
     )
+    order = bench.order("refund_keyed", args={"order_id": None}, deferred=(late,))
     assert isinstance(await bench.call("refund_keyed", order), ToolSucceeded)
     row = await bench.row(order)
     assert (row.args["order_id"], row.origin["/order_id"]) == ("77", "tool:list_orders")
+
+
+LISTED = {"r1.s0": "tool:list_orders"}
 
 
 async def test_late_text_is_rendered_from_stored_and_given_values(bench: Bench) -> None:
