@@ -52,12 +52,25 @@ def spent(db: Connection, bucket: str, besides: str) -> int:
     return int(db.execute(_SPENT, {"the_bucket": bucket, "the_key": besides}).scalar_one())
 
 
+def check_consumer(request_id: str, consumer: str, key: str) -> None:
+    """Raise ApprovalUsed unless the approval was consumed by this very call."""
+    if consumer != key:
+        raise ApprovalUsed(f"approval {request_id} was used by call {consumer} before; ask again for call {key}")
+
+
+def check_total(total: Total, already: int) -> None:
+    """Raise TotalExceeded when the amount does not fit on top of what is spent."""
+    if already + total.amount > total.maximum:
+        raise TotalExceeded(
+            f"{total.bucket}: {total.amount} on top of {already} already spent passes the limit of {total.maximum}"
+        )
+
+
 def _consume(db: Connection, key: str, now: datetime, approvals: Sequence[Approval]) -> None:
     for request_id, answers in sorted(_by_request(approvals).items()):
         db.execute(_CONSUME, {"request_id": request_id, "key": key, "answers": answers, "consumed_at": now})
         consumer = db.execute(_CONSUMER, {"request": request_id}).scalar_one()
-        if consumer != key:
-            raise ApprovalUsed(f"approval {request_id} was used by call {consumer} before; ask again for call {key}")
+        check_consumer(request_id, consumer, key)
 
 
 def _by_request(approvals: Iterable[Approval]) -> dict[str, list[Any]]:
@@ -73,8 +86,5 @@ def _reserve(db: Connection, row: Row, totals: Sequence[Total]) -> None:
     for total in sorted(totals, key=lambda each: each.bucket):
         lock(db, "total", total.bucket)
         already = spent(db, total.bucket, row.key)
-        if already + total.amount > total.maximum:
-            raise TotalExceeded(
-                f"{total.bucket}: {total.amount} on top of {already} already spent passes the limit of {total.maximum}"
-            )
+        check_total(total, already)
         db.execute(_RESERVE, {"bucket": total.bucket, "key": row.key, "amount": total.amount})

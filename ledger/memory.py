@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from core.errors import ApprovalUsed, TotalExceeded
 from core.names import blob_digest
 from core.receipts import (
     TRANSITIONS,
@@ -31,6 +30,7 @@ from core.receipts import (
 from core.record import Json
 from ledger.blobs import split
 from ledger.columns import legible, plain, utc
+from ledger.marks import check_consumer, check_total
 from ledger.opening import utc_now
 from ledger.settling import late_line, receipt
 from ledger.tasks import is_same_run
@@ -149,8 +149,10 @@ class MemoryLedger:
         row = self._may(key, fence, Move.MARK)
         if row is None:
             return None
-        self._check_approvals(key, approvals)
-        self._check_totals(key, totals)
+        for answer in approvals:
+            check_consumer(answer.request_id, self._approvals.get(answer.request_id, key), key)
+        for total in totals:
+            check_total(total, self._spent(total.bucket, key))
         self._approvals |= {answer.request_id: key for answer in approvals}
         self._totals = {slot: amount for slot, amount in self._totals.items() if slot[1] != key}
         for total in totals:
@@ -167,18 +169,6 @@ class MemoryLedger:
             "send_deadline": utc(deadline),
             "lease_until": utc(lease_until),
         }
-
-    def _check_approvals(self, key: str, approvals: Sequence[Approval]) -> None:
-        for answer in approvals:
-            consumer = self._approvals.get(answer.request_id, key)
-            if consumer != key:
-                raise ApprovalUsed(f"approval {answer.request_id} was used by call {consumer} before")
-
-    def _check_totals(self, key: str, totals: Sequence[Total]) -> None:
-        for total in totals:
-            already = self._spent(total.bucket, key)
-            if already + total.amount > total.maximum:
-                raise TotalExceeded(f"{total.bucket}: {total.amount} more than {already} passes {total.maximum}")
 
     async def resend(self, key: str, fence: int, *, deadline: datetime, lease_until: datetime) -> Row | None:
         row = self._may(key, fence, Move.RESEND)
