@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
+from config.settings import ModelName
 from core.durations import Duration
 from core.profile import EndStatus, Ladder, Limits
 from core.record import Input
@@ -59,7 +60,7 @@ class AgentFile(Input):
     owner: Word
     instructions: str = Field(default="instructions.md", min_length=1)
     tools: tuple[Word, ...] = ("tools.py",)
-    models: tuple[Annotated[str, Field(pattern=r"^(openai|anthropic|scripted):.+$")], ...] = Field(min_length=1)
+    models: tuple[ModelName, ...] = Field(min_length=1)
     limits: LimitsTable = LimitsTable()
     approvals: LadderTable = LadderTable()
     policy: tuple[Rule, ...] = ()

@@ -17,6 +17,13 @@ RecordType = TypeVar("RecordType", bound=BaseModel)
 _LARGEST = 1_000_000  # bytes of a file
 _MOST_FAULTS = 30
 _SECRETS = frozenset({"api_key", "webhook", "ledger", "base_url"})
+_EXPECTED = {
+    "tuple_type": "expected an array",
+    "dict_type": "expected a table",
+    "model_type": "expected a table",
+    "too_short": "expected at least one",
+    "string_too_short": "expected some text",
+}
 _POSITION = re.compile(r"^(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 
 
@@ -105,7 +112,8 @@ def explain(error: ValidationError, record: type[BaseModel]) -> Iterable[tuple[P
             case "missing":
                 yield place, "is required and missing"
             case _:
-                expected = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
+                expected = _EXPECTED.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
+                expected = expected.replace("Input should be", "expected", 1)
                 yield place, expected + _found(place, detail["input"], expected)
 
 

@@ -20,12 +20,13 @@ FILE_VARIABLE = "LASTMILE_CONFIG"
 PREFIX = "LASTMILE_"
 
 _TEMPORAL_HERE = "127.0.0.1:7233"
+_PROVIDERS = ("openai", "anthropic", "scripted")
 _SQLITE = "sqlite:///"
 
 
 def _open_only(trust: str) -> str:
     if trust == "signed":
-        raise ValueError('trust = "signed" is not available yet; write trust = "open", or leave it out')
+        raise ValueError('expected "open" ("signed" is not available yet)')
     return trust
 
 
@@ -35,8 +36,15 @@ def _web_address(url: str) -> str:
     return url
 
 
+def _model_name(name: str) -> str:
+    provider, _, model = name.partition(":")
+    if provider not in _PROVIDERS or not model:
+        raise ValueError('expected "openai:NAME", "anthropic:NAME" or "scripted:PATH"')
+    return name
+
+
 WebAddress = Annotated[str, AfterValidator(_web_address)]
-ModelName = Annotated[str, Field(pattern=r"^(openai|anthropic|scripted):.+$")]
+ModelName = Annotated[str, AfterValidator(_model_name)]
 
 
 class Temporal(Input):
