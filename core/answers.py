@@ -1,12 +1,13 @@
 """What people send, read tolerantly into one shape and fitted to a request strictly."""
 
-import json
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
+from core import names
 from core.record import Input, Json
 from core.task import Request, RequestKind, TaskState
+from core.values import Given
 
 Form = Literal["approve", "reject", "answer", "decide"]
 
@@ -16,10 +17,10 @@ class Answer(Input):
 
     request_id: str | None = Field(default=None, max_length=100)
     choice: str | None = Field(default=None, max_length=100)
-    by: str = Field(default="", max_length=200)
+    by: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     digest: str | None = Field(default=None, max_length=100)
     comment: str = Field(default="", max_length=4000)
-    args: dict[str, Json] | None = None
+    args: Given | None = None
     text: str | None = Field(default=None, max_length=20_000)
     evidence: str = Field(default="", max_length=4000)
     replan: str | None = Field(default=None, max_length=4000)
@@ -46,29 +47,26 @@ def read_answer(form: str, payload: Json) -> Answer:
         case str() if form == "answer":
             fields = {"choice": payload}
         case str():
-            fields = {"by": payload.strip()}
+            fields = {"by": payload}
         case dict():
             fields = {name: value for name, value in payload.items() if value is not None}
         case _:
-            raise Misfit(
-                f'it is {_short(payload)}, and should be nothing, a name, or an object such as {{"by": "ana"}}'
-            )
+            found = "a list" if isinstance(payload, list) else f"a {type(payload).__name__}"
+            raise Misfit(f'it is {found}, and should be nothing, a name, or an object such as {{"by": "ana"}}')
     try:
         answer = Answer.model_validate(fields)
     except ValidationError as error:
         raise Misfit(
             "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
         ) from None
-    return (
-        answer
-        if answer.choice
-        else answer.model_copy(update={"choice": "edit" if answer.args and implied == "approve" else implied})
-    )
+    if answer.choice is None:
+        return answer.model_copy(update={"choice": "edit" if answer.args and implied == "approve" else implied})
+    if implied is not None and answer.choice not in _MEANT[implied]:
+        raise Misfit(f"{implied} says {answer.choice!r}; send one or the other")
+    return answer
 
 
-def _short(value: Json) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) < 80 else text[:77] + "..."
+_MEANT: dict[str, tuple[str, ...]] = {"approve": ("approve", "edit"), "reject": ("reject",)}
 
 
 def fit(state: TaskState, answer: Answer) -> tuple[Request, Answer]:
@@ -80,9 +78,23 @@ def fit(state: TaskState, answer: Answer) -> tuple[Request, Answer]:
             f"request {request.id} has changed: its digest is {request.digest}, the answer names {answer.digest}"
         )
     _check_person(state, request, answer)
-    if answer.choice == "edit" and answer.args is None:
-        raise Misfit('an edit needs "args", the new arguments')
+    _check_args(state, request, answer)
     return request, answer
+
+
+def _check_args(state: TaskState, request: Request, answer: Answer) -> None:
+    """New arguments belong to an edit, and an edit to arguments that were shown in full."""
+    if request.kind is not RequestKind.APPROVAL:
+        return
+    if answer.choice != "edit":
+        if answer.args:
+            raise Misfit(f'"args" do not go with {answer.choice}; to change the arguments, the choice is "edit"')
+        return
+    if answer.args is None:
+        raise Misfit('an edit needs "args", the new arguments')
+    step = state.steps.get(request.step)
+    if step and names.approval_digest(step.key, step.tool, request.args, step.terms.digest) != request.digest:
+        raise Misfit('these arguments are too large to be edited; reject with "replan" and say what to do instead')
 
 
 def _find(state: TaskState, answer: Answer) -> Request:
@@ -131,9 +143,17 @@ def _check_person(state: TaskState, request: Request, answer: Answer) -> None:
             who = ", ".join(request.may_answer) or f"{request.quorum} different people"
             raise Misfit(f"say who you are: request {request.id} is for {who}")
         return
-    if request.may_answer and answer.by not in request.may_answer:
+    if request.approvers and not request.may_answer:
+        raise Misfit(f"nobody may answer request {request.id}: {', '.join(request.approvers)} asked for this task")
+    person = _person(answer.by)
+    if request.may_answer and person not in {_person(name) for name in request.may_answer}:
         raise Misfit(f"{answer.by} may not answer request {request.id}; {', '.join(request.may_answer)} may")
-    if allows and state.spec.requested_by and answer.by.casefold() == state.spec.requested_by.casefold():
+    if allows and state.spec.requested_by and person == _person(state.spec.requested_by):
         raise Misfit(f"{answer.by} asked for this task and cannot approve it")
-    if allows and answer.choice == "approve" and any(one.by == answer.by for one in request.given):
+    if answer.choice == "approve" and any(_person(one.by) == person for one in request.given):
         raise Misfit(f"{answer.by} has approved already; {request.quorum - len(request.given)} more must")
+
+
+def _person(name: str) -> str:
+    """Compare names as people mean them: "Ana " is no second person beside "ana"."""
+    return name.strip().casefold()

@@ -1,10 +1,10 @@
 """Requests: one mechanism for approvals, doubts, loops without progress and questions; opening, ladder, closing."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from core import names
 from core.answers import CHOICES
-from core.change import change, put
+from core.change import change, in_phase, put
 from core.messages import ApprovalNeeded, OutcomeUnknown
 from core.profile import EndStatus
 from core.record import Json
@@ -12,6 +12,7 @@ from core.task import Closed, Ending, Phase, Request, RequestKind, Stage, Step, 
 from core.telling import tell, tell_owner
 
 _KEPT_CLOSED = 50
+_SHORTEST_RUNG = timedelta(seconds=1)  # between two escalations, whatever the agent says
 
 
 def resolve_people(state: TaskState, wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -31,7 +32,7 @@ def _open(state: TaskState, kind: RequestKind, **fields: Json) -> TaskState:
         return state
     ladder, owner = state.profile.ladder, state.profile.owner
     request_id = f"q{state.next_request}"
-    fields = {"digest": names.digest([request_id, kind.value, fields.get("reason", "")], 16)} | fields
+    fields = {"digest": names.likeness([request_id, kind.value, fields.get("reason", "")])} | fields
     request = Request(
         id=request_id,
         kind=kind,
@@ -84,7 +85,7 @@ def outcome(state: TaskState, step: Step, event: OutcomeUnknown) -> TaskState:
 
 def hold(state: TaskState, cause: str, reason: str) -> TaskState:
     """Stop planning and ask the owner how to go on."""
-    failed = [step for step in state.steps.values() if step.phase is Phase.UNAVAILABLE]
+    failed = [step for step in in_phase(state, Phase.UNAVAILABLE) if not state.is_outdated]
     step = failed[-1] if failed else None
     owner = state.profile.owner if state.profile else ""
     return _open(
@@ -135,7 +136,10 @@ def end(state: TaskState, status: EndStatus, reason: str) -> TaskState:
 
 def climb(state: TaskState) -> TaskState:
     """Do what the time has come for: remind, escalate, expire."""
-    for request in tuple(state.requests.values()):
+    for request_id in tuple(state.requests):
+        request = state.requests.get(request_id)
+        if request is None:  # withdrawn, since another one has just expired
+            continue
         if request.expires_at is not None and request.expires_at <= state.now:
             state = _expire(state, request)
         elif request.escalate_at is not None and request.escalate_at <= state.now:
@@ -158,7 +162,7 @@ def _escalate(state: TaskState, request: Request) -> TaskState:
     may_answer = request.may_answer
     if may_answer and not request.approvers:
         may_answer = tuple(dict.fromkeys((*may_answer, *resolve_people(state, ladder.escalate_to))))
-    again = state.now + ladder.escalate_after if request.kind is RequestKind.OUTCOME else None
+    again = state.now + max(ladder.escalate_after, _SHORTEST_RUNG) if request.kind is RequestKind.OUTCOME else None
     to = ladder.escalate_to or (request.owner,)
     count = request.escalated + 1
     state = _replace(

@@ -1,26 +1,96 @@
-"""Keep the state small: what is carried into the next run, at most 256 kB of JSON."""
+"""Keep the state small: what is carried into the next run, at most 256 kB of JSON. The ledger has what is left out."""
 
-from core.change import change
+from core.change import change, replan
 from core.contract import Effect
+from core.references import Reference, find
 from core.task import Folded, Step, TaskState
+from core.views import capped
 
 MAX_BYTES = 192 * 1024
 """Below the 256 kB that a state may have, since signals may still add to it."""
+_SMALL = 1024
+_PREVIEW = 500
+_INSTRUCTIONS = 16 * 1024
+
+
+def size_bytes(state: TaskState) -> int:
+    """Return the bytes that a state takes as JSON."""
+    return len(state.model_dump_json().encode())
 
 
 def fold_old(state: TaskState) -> TaskState:
-    """Drop the oldest ended steps until the state fits; the ledger keeps them, the state keeps their number."""
-    excess = len(state.model_dump_json()) - MAX_BYTES
-    if excess <= 0:
-        return state
-    past: dict[str, Step] = dict(state.past)
+    """Leave out what is needed least until the state fits: old steps, results, then what is only shown."""
+    for fold in (_drop_past, _forget_unneeded, _forget_results, _cut_requests, _cut_planning):
+        excess = size_bytes(state) - MAX_BYTES
+        if excess <= 0:
+            return state
+        state = fold(state, excess)
+    return state
+
+
+def _needed(state: TaskState) -> set[str]:
+    """Name the steps whose results something still to come refers to."""
+    texts = [(step.id, step.planned.args) for step in state.steps.values() if step.phase.is_open]
+    found = [(at, one.step) for at, value in texts for one in find(value) if isinstance(one, Reference)]
+    found += [(f"r{state.round}.", one.step) for one in find(state.finish) if isinstance(one, Reference)]
+    return {name if "." in name else f"{at.partition('.')[0]}.{name}" for at, name in found}
+
+
+def _drop_past(state: TaskState, excess: int) -> TaskState:
+    past, needed = dict(state.past), _needed(state)
     steps = effects = 0
     for step_id, step in state.past.items():
         if excess <= 0:
             break
-        excess -= len(step.model_dump_json()) + len(step_id) + 4
+        if step_id in needed:
+            continue
+        excess -= len(step.model_dump_json().encode()) + len(step_id) + 4
         del past[step_id]
         steps += 1
-        effects += step.terms.effect is not Effect.READ
+        effects += step.terms.effect is not Effect.READ and step.outcome != ""
     folded = Folded(steps=state.folded.steps + steps, effects=state.folded.effects + effects)
     return change(state, past=past, folded=folded)
+
+
+def _forget_unneeded(state: TaskState, _excess: int) -> TaskState:
+    return _forget(state, keep=_needed(state))
+
+
+def _forget_results(state: TaskState, _excess: int) -> TaskState:
+    return _forget(state, keep=set())
+
+
+def _forget(state: TaskState, keep: set[str]) -> TaskState:
+    def lighter(steps: dict[str, Step]) -> dict[str, Step]:
+        return {name: step if name in keep or step.phase.is_open else _light(step) for name, step in steps.items()}
+
+    return change(state, steps=lighter(state.steps), past=lighter(state.past))
+
+
+def _light(step: Step) -> Step:
+    planned = step.planned.model_copy(update={"args": capped(step.planned.args, _SMALL), "why": step.planned.why[:200]})
+    fields = {"planned": planned, "edited": None if step.edited is None else capped(step.edited, _SMALL)}
+    if step.blob is None and (shown := capped({"result": step.result}, _SMALL)) and "cut" in shown:
+        fields |= {"result": None, "forgotten": True, "preview": shown["cut"][:_PREVIEW], "size": shown["bytes"]}
+    return step.model_copy(update=fields)
+
+
+def _cut_requests(state: TaskState, _excess: int) -> TaskState:
+    """Show less. An answer is bound to the digest; only an edit, which builds on what is shown, is refused then."""
+    less = {
+        name: one.model_copy(
+            update={"args": capped(one.args, _SMALL), "facts": capped(one.facts, _SMALL), "why": one.why[:_SMALL]}
+        )
+        for name, one in state.requests.items()
+    }
+    return change(state, requests=less)
+
+
+def _cut_planning(state: TaskState, _excess: int) -> TaskState:
+    instructions: list[str] = []
+    room = _INSTRUCTIONS
+    for text in reversed(state.planning.instructions):
+        if (room := room - len(text.encode())) < 0:
+            break
+        instructions.insert(0, text)
+    return replan(state, candidate=None, candidate_terms={}, instructions=tuple(instructions))

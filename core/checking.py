@@ -4,8 +4,8 @@ Accepted here and checked when resolved: optional values, unions, array indexes 
 """
 
 import json
-import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
@@ -14,12 +14,11 @@ from core.contract import Contract
 from core.plan import Fault, Plan, PlannedStep
 from core.profile import Limits
 from core.record import Json
-from core.references import INPUTS, Malformed, Reference, find
+from core.references import INPUTS, Malformed, Reference, escape, find
 from core.schemas import can_hold, part_for, types_of
+from core.values import no_controls, unfit_values
 
 MAX_BYTES = 512 * 1024
-MAX_DEPTH = 32
-MAX_INTEGER = 2**53
 _TEXT = frozenset({"string", "integer", "boolean"})
 _STRUCTURAL = frozenset(
     {
@@ -41,8 +40,10 @@ def check_plan(
 
     `catalogue`: contracts by tool name; `earlier`: steps of earlier rounds that have a result (r1.s2) and their tools.
     """
-    if faults := list(_unfit_values(document)):
-        return faults[:50]
+    if faults := [
+        Fault(where=where, problem=problem) for where, problem in islice(unfit_values(document, no_controls), 50)
+    ]:
+        return faults
     try:
         text = json.dumps(document)
         plan = Plan.model_validate_json(text, strict=True)
@@ -52,46 +53,6 @@ def check_plan(
         return [Fault(problem=f"the plan has {len(text)} bytes", expected=f"at most {MAX_BYTES}")]
     checker = _Checker(plan, catalogue, earlier, limits)
     return list(checker.faults())[:50] or plan
-
-
-def _unfit_values(document: Json) -> Iterator[Fault]:
-    """Find what no plan may hold anywhere: without recursion, since the document may be nested without end."""
-    heap: list[tuple[Json, str, int]] = [(document, "", 0)]
-    while heap:
-        value, at, depth = heap.pop()
-        if depth > MAX_DEPTH:
-            yield Fault(where=at[:80], problem="nested too deeply", expected=f"at most {MAX_DEPTH} levels")
-            return
-        if problem := _unfit(value):
-            yield Fault(where=at, problem=problem)
-        if isinstance(value, dict):
-            heap.extend((item, f"{at}/{name}"[:200], depth + 1) for name, item in value.items())
-            heap.extend((name, f"{at}/{name!a}"[:200], depth + 1) for name in value)
-        elif isinstance(value, list):
-            heap.extend((item, f"{at}/{index}"[:200], depth + 1) for index, item in enumerate(value))
-
-
-def _unfit(value: Json) -> str:
-    match value:
-        case bool() | None | dict() | list():
-            return ""
-        case int() if abs(value) > MAX_INTEGER:
-            return "an integer beyond 2^53 cannot be passed on exactly"
-        case float() if not math.isfinite(value):
-            return "NaN and infinities are no JSON"
-        case str():
-            return _unfit_text(value)
-        case int() | float():
-            return ""
-    return f"{type(value).__name__} is no JSON value"
-
-
-def _unfit_text(text: str) -> str:
-    if any((ord(char) < 32 and char not in "\t\n\r") or ord(char) == 127 for char in text):
-        return "control characters"
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
-        return "half of a surrogate pair"
-    return ""
 
 
 def _shape_fault(loc: tuple[str | int, ...], message: str, document: Json) -> Fault:
@@ -153,13 +114,16 @@ class _Checker:
             yield Fault(problem=f"these steps wait for each other: {', '.join(sorted(graph)[:10])}")
 
     def _uses(self, step: PlannedStep) -> set[str]:
-        return {found.step for found in find(step.args) if isinstance(found, Reference)} | set(step.after)
+        return {found.step for found in find(step.args) if isinstance(found, Reference)} | {
+            *step.after,
+            step.repeat_of or "",
+        }
 
     def _step(self, step: PlannedStep) -> Iterator[Fault]:
         for name in step.after:
             yield from self._known(step.id, "/after", name)
-        if step.repeat_of is not None and step.repeat_of not in self.place and step.repeat_of not in self.earlier:
-            yield Fault(step=step.id, where="/repeat_of", problem=f"no step {step.repeat_of!r}")
+        if step.repeat_of is not None:
+            yield from self._known(step.id, "/repeat_of", step.repeat_of)
         contract = self.catalogue.get(step.tool)
         if contract is None:
             known = ", ".join(sorted(self.catalogue)[:40])
@@ -171,7 +135,7 @@ class _Checker:
             yield from self._reference(step, contract, reference)
 
     def _known(self, step: str, where: str, name: str) -> Iterator[Fault]:
-        if name in self.earlier or (name == INPUTS and where != "/after"):
+        if name in self.earlier or (name == INPUTS and where.startswith("/args")):
             return
         if name not in self.place:
             yield Fault(step=step, where=where, problem=f"no step {name[:80]!r}")
@@ -182,6 +146,11 @@ class _Checker:
         where = f"/args{reference.at}"
         if isinstance(reference, Malformed):
             yield Fault(step=step.id, where=where, problem=reference.problem)
+            return
+        if not reference.at:
+            yield Fault(
+                step=step.id, where="/args", problem="a reference in place of all arguments", expected="one each"
+            )
             return
         unknown = list(self._known(step.id, where, reference.step))
         yield from unknown
@@ -217,10 +186,10 @@ class _Checker:
         for reference in find(answer):
             if isinstance(reference, Malformed):
                 yield Fault(where="/finish/answer", problem=reference.problem)
-            elif reference.step == INPUTS or reference.step in self.earlier:
+            elif reference.step == INPUTS:
                 continue
-            elif reference.step not in self.place:
-                yield Fault(where="/finish/answer", problem=f"no step {reference.step!r} in this plan")
+            elif reference.step not in self.place and reference.step not in self.earlier:
+                yield Fault(where="/finish/answer", problem=f"no step {reference.step!r} in this plan or before it")
             else:
                 yield from self._source("", "/finish/answer", reference, _TEXT)
 
@@ -228,7 +197,7 @@ class _Checker:
 def _shape_of_args(step: PlannedStep, contract: Contract, places: set[str]) -> Iterator[Fault]:
     """Check what is literal; what stands at a reference, or above one, is judged when it is resolved."""
     for error in Draft202012Validator(contract.args_schema).iter_errors(step.args):
-        at = "".join(f"/{part}" for part in error.absolute_path)
+        at = "".join(f"/{escape(str(part))}" for part in error.absolute_path)
         covers_reference = any(
             place == at or place.startswith(at + "/") or at.startswith(place + "/") for place in places
         )

@@ -6,11 +6,13 @@ from core import names
 from core.answers import Answer
 from core.asking import close, end
 from core.budget import allowance
-from core.change import change, put, replan
+from core.change import change, in_phase, put, replan
 from core.messages import Ruling
-from core.planning import enter_planning
+from core.orders import known_args
+from core.planning import admit, enter_planning
 from core.profile import EndStatus
 from core.receipts import Approval
+from core.record import Json
 from core.references import escape
 from core.rounds import commit, revise
 from core.task import Phase, Request, RequestKind, Stage, Step, TaskState
@@ -67,25 +69,27 @@ def _reject(state: TaskState, request: Request, step: Step, answer: Answer) -> T
     reason = f"{step.tool} was rejected by {_who(answer)}" + (f": {answer.comment}" if answer.comment else "")
     state = close(state, request, f"rejected by {_who(answer)}")
     state = put(state, step, phase=Phase.REFUSED, code="rejected", message=reason, outcome="failed")
-    if answer.replan is None:
+    if not answer.replan:
         return end(state, EndStatus.REJECTED, reason)
     return replan(state, instructions=(*state.planning.instructions, f"{reason}. Instead: {answer.replan}"))
 
 
 def _edit(state: TaskState, request: Request, step: Step, answer: Answer) -> TaskState:
     """Start the step over with a person's arguments: a new key, and that person's approval of exactly these."""
-    args = {**request.args, **(answer.args or {})}
+    args, origin = _edited(request.args, request.origin, answer)
     state = close(state, request, f"edited by {_who(answer)}")
     state = revise(state, step, edited=args, edited_by=answer.by, message="")
     step = state.steps[step.id]
     digest = names.approval_digest(step.key, step.tool, args, step.terms.digest)
-    origin = {f"/{escape(name)}": "person" for name in answer.args or {}}
-    return put(
-        state,
-        step,
-        approvals=(_as_approval(state, request, answer, digest),),
-        edited_origin={**request.origin, **origin},
-    )
+    return put(state, step, approvals=(_as_approval(state, request, answer, digest),), edited_origin=origin)
+
+
+def _edited(args: dict[str, Json], origin: dict[str, str], answer: Answer) -> tuple[dict[str, Json], dict[str, str]]:
+    """Put a person's arguments over those at hand; what was said of the origin of anything inside is void."""
+    given = answer.args or {}
+    changed = {f"/{escape(name)}" for name in given}
+    kept = {at: source for at, source in origin.items() if "/".join(at.split("/")[:2]) not in changed}
+    return {**args, **given}, {**kept, **dict.fromkeys(sorted(changed), "person")}
 
 
 def _outcome(state: TaskState, request: Request, answer: Answer) -> TaskState:
@@ -115,20 +119,27 @@ def _stuck(state: TaskState, request: Request, answer: Answer) -> TaskState:
         case "skip":
             return _skip(_grant(state, request), request, step, answer)
         case _:
-            state = _grant(state, request)
-            if step is not None:
-                return _revive(_afresh(state), step, answer)
-            if request.cause == "steps" and state.planning.candidate:
-                return commit(state, state.planning.candidate, state.planning.candidate_terms)
-            return _go_on(_afresh(state))
+            return _retry(_grant(state, request), request, step, answer)
+
+
+def _retry(state: TaskState, request: Request, step: Step | None, answer: Answer) -> TaskState:
+    candidate = state.planning.candidate
+    if request.cause == "steps" and candidate is not None:
+        return commit(state, candidate, state.planning.candidate_terms)
+    if request.cause == "broke":
+        return change(state, stage=Stage.CONCLUDING)
+    if step is not None:
+        return _revive(_afresh(state), step, answer)
+    return _go_on(_afresh(state))
 
 
 def _grant(state: TaskState, request: Request) -> TaskState:
-    """Going on after a bound was reached grants the same again."""
+    """Going on after a bound was reached grants the limit once more."""
     if request.cause not in _GRANTABLE:
         return state
-    more = state.extra.get(request.cause, 0.0) + max(allowance(state, request.cause), 1)
-    return change(state, extra={**state.extra, request.cause: more})
+    granted = state.extra.get(request.cause, 0.0)
+    limit = allowance(state, request.cause) - granted
+    return change(state, extra={**state.extra, request.cause: granted + (limit or 1)})
 
 
 def _afresh(state: TaskState) -> TaskState:
@@ -137,8 +148,10 @@ def _afresh(state: TaskState) -> TaskState:
 
 
 def _skip(state: TaskState, request: Request, step: Step | None, answer: Answer) -> TaskState:
-    if request.cause == "confidence" and state.planning.candidate is not None:
-        return commit(state, state.planning.candidate, state.planning.candidate_terms)
+    candidate = state.planning.candidate
+    if request.cause == "confidence" and candidate is not None:
+        state, is_admitted = admit(state, candidate)
+        return commit(state, candidate, state.planning.candidate_terms) if is_admitted else state
     if step is None:
         return _go_on(_afresh(state), f"{_who(answer)} decided to leave this out: {request.reason}")
     state = put(state, step, phase=Phase.SKIPPED, message=f"skipped by {_who(answer)}")
@@ -147,10 +160,11 @@ def _skip(state: TaskState, request: Request, step: Step | None, answer: Answer)
 
 def _revive(state: TaskState, step: Step, answer: Answer) -> TaskState:
     """Try a failed step again, with other arguments if given, and what was dropped because of it."""
-    edited = {"edited": answer.args, "edited_by": answer.by} if answer.args is not None else {}
-    state = revise(state, step, **edited)
-    steps = dict(state.steps)
-    for other in state.steps.values():
-        if other.phase is Phase.DROPPED:
-            steps[other.id] = other.model_copy(update={"phase": Phase.PLANNED, "message": ""})
-    return change(state, steps=steps, stage=Stage.ACTING)
+    edit: dict[str, Json] = {}
+    if answer.args is not None:
+        args, origin = _edited(*known_args(state, step), answer)
+        edit = {"edited": args, "edited_by": answer.by, "edited_origin": origin}
+    state = revise(state, step, message="", **edit)
+    for other in in_phase(state, Phase.DROPPED):
+        state = put(state, other, phase=Phase.PLANNED, message="")  # still dropped if something else before it failed
+    return change(state, stage=Stage.ACTING)

@@ -12,7 +12,7 @@ beside all this; `ending` lets what is in flight finish and sends nothing new.
 """
 
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from core import answers, asking, deciding, rounds
 from core.change import change, in_phase, put, replan
@@ -51,10 +51,12 @@ from core.messages import (
     Wait,
 )
 from core.orders import shown_args
-from core.planning import enter_planning, take_plan, take_refusal, take_unavailable, unpark
+from core.plan import Fault
+from core.planning import enter_planning, route_model, take_plan, take_refusal, take_unavailable, unpark
 from core.profile import EndStatus
 from core.task import Phase, Stage, Step, TaskSpec, TaskState
 from core.views import status_of
+from core.visible import visible
 
 _KEPT_UNACCEPTED = 10
 _StepEvent = ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened
@@ -68,13 +70,13 @@ def start(task_id: str, spec: TaskSpec, now: datetime) -> TaskState:
 def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
     """Return the state after an event that became known at `now` (aware UTC). Never raises on any event."""
     state = change(state, now=now)
-    if state.final is not None:
+    if state.final is not None and not isinstance(event, NoticeSent | ActivityBroke):
         return state
     match event:
         case TaskOpened():
             return _opened(state, event)
         case TaskRefused():
-            return asking.end(state, EndStatus.FAILED, event.reason)
+            return asking.end(state, EndStatus.FAILED, event.reason) if state.stage is Stage.OPENING else state
         case PlanProposed():
             return _planned(state, event)
         case PlanRefused():
@@ -98,8 +100,7 @@ def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
         case TimePassed():
             return _time_passed(state)
         case NoticeSent():
-            key = f"{event.request}:{event.rung}"
-            return change(state, told={name: one for name, one in state.told.items() if name != key})
+            return _told(state, f"{event.request}:{event.rung}")
         case OutcomeVerified():
             return _verified(state, event)
         case OutcomeNotVerified():
@@ -139,7 +140,7 @@ def _commands(state: TaskState) -> list[Command]:
     if state.final is not None:
         return notices or [Finish(status=state.final)]
     waits: list[Command] = [Wait(until=min(_deadlines(state)))] if _deadlines(state) else []
-    if state.paused and state.ending is None:
+    if state.paused and state.ending is None and state.stage is not Stage.OPENING:  # opened first: who owns it?
         return [*notices, *waits]
     calls: list[Command] = [
         CallTool(step=step.id, revision=step.revision, entry=step.entry) for step in in_phase(state, Phase.CALLING)
@@ -174,12 +175,19 @@ def _opened(state: TaskState, event: TaskOpened) -> TaskState:
 
 
 def _planned(state: TaskState, event: PlanProposed) -> TaskState:
+    if missing := sorted({step.tool for step in event.plan.steps} - set(event.terms)):
+        fault = Fault(problem=f"the contracts of {', '.join(missing)} are missing")
+        return take_refusal(state, PlanRefused(faults=(fault,), **_same_call(event)))
     state, is_to_commit = take_plan(state, event)
-    if not is_to_commit or state.ending is not None:
+    if not is_to_commit:
         return state
     if rounds.plan_digest(event.plan) in state.failed_plans:
         return asking.hold(state, "no_progress", "the planner proposed a plan that has failed before")
-    return rounds.commit(change(state, fallbacks={**state.fallbacks, **event.terms}), event.plan, event.terms)
+    return rounds.commit(state, event.plan, event.terms)
+
+
+def _same_call(event: PlanProposed) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in ("model", "call", "attempts", "usage", "latency_ms")}
 
 
 def _called(state: TaskState, event: _StepEvent) -> TaskState:
@@ -194,8 +202,9 @@ def _called(state: TaskState, event: _StepEvent) -> TaskState:
         case ToolUnavailable():
             return _unavailable(state, step, event)
         case ApprovalNeeded():
-            if state.ending is not None:
-                return put(state, step, phase=Phase.DROPPED, message=state.ending.reason)
+            if state.ending is not None or state.is_outdated:
+                why = state.ending.reason if state.ending else "the goal was amended"
+                return put(state, step, phase=Phase.DROPPED, message=why)
             return asking.approval(state, step, event)
         case OutcomeUnknown():
             return asking.outcome(state, step, event)
@@ -206,19 +215,21 @@ def _called(state: TaskState, event: _StepEvent) -> TaskState:
 
 def _refused(state: TaskState, step: Step, event: ToolRefused) -> TaskState:
     """Remember a definite no. One to a person's edit brings the planned arguments back before the approver."""
-    if step.edited is not None and state.ending is None and not step.unedited:
+    is_certain = event.outcome == "failed"  # what was written off may have happened: it is not to be made again
+    if step.edited is not None and is_certain and state.ending is None and not state.is_outdated:
         note = f"Your edit was refused ({event.message or event.code}); these are the arguments as planned."
-        return rounds.revise(state, step, edited=None, edited_by="", edited_origin={}, unedited=True, message=note)
+        return rounds.revise(state, step, edited=None, edited_by="", edited_origin={}, message=note)
     return put(
         state, step, phase=Phase.REFUSED, code=event.code, message=event.message, outcome=event.outcome, ruling=None
     )
 
 
 def _unavailable(state: TaskState, step: Step, event: ToolUnavailable) -> TaskState:
-    if state.ending is None and (fallen := rounds.fall_back(state, step)):
-        return fallen
-    without = tuple(dict.fromkeys((*state.planning.without_tools, step.tool)))
-    state = replan(state, without_tools=without)
+    if state.ending is None and not state.is_outdated:
+        if fallen := rounds.fall_back(state, step):
+            return fallen
+        without = (*state.planning.without_tools, *step.tried, step.tool)
+        state = replan(state, without_tools=tuple(dict.fromkeys(without)))
     return put(state, step, phase=Phase.UNAVAILABLE, code="unavailable", message=event.reason, outcome="failed")
 
 
@@ -231,7 +242,7 @@ def _answered(state: TaskState, event: PersonAnswered) -> TaskState:
 
 
 def _unaccepted(state: TaskState, text: str) -> TaskState:
-    entry = f"{state.now:%Y-%m-%d %H:%M:%S} {text}"[:500]
+    entry = f"{state.now:%Y-%m-%d %H:%M:%S} {visible(text[:400])}"[:500]
     return change(state, unaccepted=(*state.unaccepted, entry)[-_KEPT_UNACCEPTED:])
 
 
@@ -257,19 +268,29 @@ def _amended(state: TaskState, event: GoalAmended) -> TaskState:
 def _time_passed(state: TaskState) -> TaskState:
     if state.deadline is not None and state.deadline <= state.now:
         state = asking.end(state, EndStatus.EXPIRED, "the wall time of the task is over")
-    return unpark(asking.climb(state))
+    state = asking.climb(state)
+    return unpark(state) if state.ending is None else state
+
+
+def _told(state: TaskState, key: str) -> TaskState:
+    return change(state, told={name: one for name, one in state.told.items() if name != key})
+
+
+def _is_concluding(state: TaskState, entry: int | None) -> bool:
+    """Whether a conclusion is awaited, and this one is not about what was before (an amendment, say)."""
+    return state.stage is Stage.CONCLUDING and state.ending is None and entry in (None, state.conclusions)
 
 
 def _verified(state: TaskState, event: OutcomeVerified) -> TaskState:
-    if state.stage is not Stage.CONCLUDING or state.ending is not None:
+    if not _is_concluding(state, event.entry):
         return state
     return change(state, answer=event.answer, final=EndStatus.COMPLETED, stage=Stage.ENDED)
 
 
 def _not_verified(state: TaskState, event: OutcomeNotVerified) -> TaskState:
-    if state.stage is not Stage.CONCLUDING or state.ending is not None:
+    if not _is_concluding(state, event.entry):
         return state
-    faults = tuple(f"The task is not done: {one}" for one in event.unmet)
+    faults = tuple(f"The task is not done: {one}"[:500] for one in event.unmet[:20])
     state = replan(state, faults=faults)
     failed = (*state.failed_plans, state.plan_digest)[-50:]
     return enter_planning(change(state, conclusions=state.conclusions + 1, failed_plans=failed))
@@ -278,27 +299,28 @@ def _not_verified(state: TaskState, event: OutcomeNotVerified) -> TaskState:
 def _broke(state: TaskState, event: ActivityBroke) -> TaskState:
     """Give an activity that ended in an error of none of ours a path: nothing may wedge the task."""
     kind, _, rest = event.command.partition(":")
+    if kind == "notify":
+        return _told(state, rest)
+    if state.final is not None:
+        return state
     match kind:
-        case "open":
+        case "open" if state.stage is Stage.OPENING:
             return asking.end(state, EndStatus.FAILED, event.reason)
-        case "plan":
-            model = state.profile.route[state.planning.route].name if state.profile else ""
+        case "plan" if rest == str(state.planning.call) and (model := route_model(state)) is not None:
             return take_unavailable(
-                state, PlannerUnavailable(model=model, call=state.planning.call, reason=event.reason)
+                state, PlannerUnavailable(model=model.name, call=state.planning.call, reason=event.reason)
             )
         case "call":
-            return _call_broke(state, rest.partition(":")[0], event.reason)
-        case "conclude":
+            return _call_broke(state, rest, event.reason)
+        case "conclude" if rest == f"{state.round}:{state.conclusions}" and _is_concluding(state, None):
             return asking.hold(change(state, conclusions=state.conclusions + 1), "broke", event.reason)
-        case "notify":
-            request, _, rung = rest.partition(":")
-            return apply(state, NoticeSent(request=request, rung=rung, failed=event.reason), state.now)
     return state
 
 
-def _call_broke(state: TaskState, step_id: str, reason: str) -> TaskState:
+def _call_broke(state: TaskState, visit: str, reason: str) -> TaskState:
+    step_id = visit.partition(":")[0]
     step = state.steps.get(step_id)
-    if step is None or step.phase is not Phase.CALLING:
+    if step is None or step.phase is not Phase.CALLING or visit != f"{step.id}:{step.revision}:{step.entry}":
         return state
     if step.terms.effect is Effect.READ:
         return _unavailable(state, step, ToolUnavailable(step=step_id, reason=reason))

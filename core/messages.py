@@ -400,17 +400,19 @@ class NoticeSent(Message):
 
 
 class OutcomeVerified(Message):
-    """All conditions hold over the receipts."""
+    """All conditions hold over the receipts. `entry`: of the command that asked; the shell fills it in."""
 
     kind: Literal["OutcomeVerified"] = "OutcomeVerified"
     answer: str = ""
+    entry: int | None = None
 
 
 class OutcomeNotVerified(Message):
-    """Some condition does not hold; `unmet` says which and why."""
+    """Some condition does not hold; `unmet` says which and why. `entry`: as for OutcomeVerified."""
 
     kind: Literal["OutcomeNotVerified"] = "OutcomeNotVerified"
     unmet: tuple[str, ...] = ()
+    entry: int | None = None
 
 
 class ActivityBroke(Message):

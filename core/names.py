@@ -5,6 +5,7 @@ Pure functions of their arguments; see 3-effects in the design for what must nev
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 
 import rfc8785
@@ -36,6 +37,11 @@ def canonical(value: Json) -> bytes:
 def digest(value: Json, length: int = 32) -> str:
     """Hash a value: the first `length` hex digits of SHA-256 over its canonical JSON. Raises NotCanonical."""
     return hashlib.sha256(canonical(value)).hexdigest()[:length]
+
+
+def likeness(value: Json) -> str:
+    """Hash any JSON, canonical or not, to recognise it again (16 hex digits). Never for keys and approvals."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def blob_digest(body: bytes) -> str:

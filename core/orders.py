@@ -1,5 +1,8 @@
 """Turn commands into the inputs of activities: the only place where the state meets their shapes."""
 
+import json
+import re
+
 from core import names
 from core.budget import expected_input, left, output_cap
 from core.messages import (
@@ -16,8 +19,15 @@ from core.messages import (
 from core.ports import Notice
 from core.record import Json
 from core.recounting import recount
-from core.references import INPUTS, Later, Reference, Resolved, Unresolvable, find, resolve
+from core.references import INPUTS, Later, Reference, Resolved, Unresolvable, escape, find, resolve
 from core.task import Phase, Step, TaskState
+
+_NUMBER = re.compile(r"(?<!\w)-?(?<![.,])[0-9]+(?:[.,][0-9]+)*(?!\w)")
+
+MAX_ORDER_BYTES = 1_000_000
+"""Of a call's arguments. Beyond 2 MB Temporal refuses the activity's input, and with it the workflow task, for ever;
+a small plan gets there by naming one result two hundred times.
+"""
 
 
 def open_order(state: TaskState) -> OpenOrder:
@@ -54,6 +64,12 @@ def call_order(state: TaskState, command: CallTool) -> CallOrder | ToolRefused:
         resolved = _resolved(state, step)
     except Unresolvable as error:
         return ToolRefused(step=step.id, code="not_resolved", message=str(error))
+    if not isinstance(resolved.value, dict):
+        return ToolRefused(step=step.id, code="not_resolved", message="the arguments as a whole are no object")
+    deferred = _deferred(state, step.id, resolved)
+    if (size := _size(resolved.value, deferred)) > MAX_ORDER_BYTES:
+        message = f"the arguments have {size} bytes, at most {MAX_ORDER_BYTES} can be sent; refer to less"
+        return ToolRefused(step=step.id, code="too_large", message=message)
     return CallOrder(
         agent=state.spec.agent,
         task_id=state.task_id,
@@ -64,12 +80,25 @@ def call_order(state: TaskState, command: CallTool) -> CallOrder | ToolRefused:
         digest=step.terms.digest,
         args=resolved.value,
         origin=resolved.origin,
-        deferred=_deferred(state, step.id, resolved),
+        deferred=deferred,
         approvals=step.approvals,
         ruling=step.ruling,
         repeat_of=_full_id(step, step.planned.repeat_of) if step.planned.repeat_of else None,
-        settle_only=state.ending is not None,
+        settle_only=state.ending is not None or state.is_outdated,
     )
+
+
+def _size(args: Json, deferred: tuple[Deferred, ...]) -> int:
+    return len(json.dumps(args)) + sum(len(one.model_dump_json()) for one in deferred)
+
+
+def known_args(state: TaskState, step: Step) -> tuple[dict[str, Json], dict[str, str]]:
+    """Return a step's arguments and their origin; nothing where the state cannot say all of them."""
+    try:
+        resolved = _resolved(state, step)
+    except Unresolvable:
+        return {}, {}
+    return ({}, {}) if resolved.deferred or not isinstance(resolved.value, dict) else (resolved.value, resolved.origin)
 
 
 def shown_args(state: TaskState, step: Step) -> Json:
@@ -101,6 +130,8 @@ def _source(state: TaskState, name: str) -> tuple[Json, str]:
     step = state.step(name)
     if step is None or step.phase is not Phase.SUCCEEDED:
         raise Unresolvable(f"{name} has no result")
+    if step.forgotten:
+        raise Unresolvable(f"the result of {name} is not kept here any more")
     if step.blob is not None:
         raise Later(name)
     return step.result, f"tool:{step.tool}"
@@ -127,7 +158,7 @@ def _deferred(state: TaskState, step_id: str, resolved: Resolved) -> tuple[Defer
 def _leaves(value: Json, at: str = "") -> list[tuple[str, Json]]:
     match value:
         case dict() if "$from" not in value:
-            return [leaf for name, item in value.items() for leaf in _leaves(item, f"{at}/{name}")]
+            return [leaf for name, item in value.items() for leaf in _leaves(item, f"{at}/{escape(name)}")]
         case list():
             return [leaf for index, item in enumerate(value) for leaf in _leaves(item, f"{at}/{index}")]
     return [(at, value)]
@@ -144,12 +175,9 @@ def _was_requested(state: TaskState, value: Json) -> bool:
     if any(value == given and type(value) is type(given) for _, given in _leaves(state.spec.inputs)):
         return True
     text = str(value)
-    before, found, after = state.spec.goal.partition(text)
-    while found:
-        if not before[-1:].isalnum() and not after[:1].isalnum():
-            return True
-        before, found, after = after.partition(text)
-    return False
+    if _NUMBER.fullmatch(text):
+        return text in _NUMBER.findall(state.spec.goal)
+    return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", state.spec.goal) is not None
 
 
 def conclude_order(state: TaskState) -> ConcludeOrder | tuple[str, ...]:

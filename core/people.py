@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError
 
 from core.answers import Misfit
 from core.record import Input, Json
+from core.values import Given
 
 Said = TypeVar("Said", bound=Input)
 
@@ -26,7 +27,7 @@ class Amendment(Input):
     """A changed wish; what is not given stays as it is."""
 
     goal: str | None = Field(default=None, min_length=1, max_length=20_000)
-    inputs: dict[str, Json] | None = None
+    inputs: Given | None = None
     by: str = Field(default="", max_length=200)
 
     @classmethod

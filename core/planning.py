@@ -6,13 +6,16 @@ from core.asking import hold, question
 from core.budget import allowance, charge, exhausted
 from core.change import change, replan
 from core.messages import PlannerUnavailable, PlanProposed, PlanRefused
+from core.plan import Plan
 from core.ports import Usage
 from core.profile import Model
+from core.recounting import recount
 from core.task import Stage, TaskState
 from core.telling import tell_owner
 
 _FIRST_PARK = timedelta(seconds=5)
 _LONGEST_PARK = timedelta(minutes=10)
+_MOST_DOUBLINGS = 10  # without it a long outage would overflow the duration
 
 
 def route_model(state: TaskState) -> Model | None:
@@ -24,11 +27,13 @@ def route_model(state: TaskState) -> Model | None:
 def enter_planning(state: TaskState) -> TaskState:
     """Plan next, if the bounds allow another call and the task makes progress; else ask the owner."""
     model = route_model(state)
-    if model is None or state.profile is None:
+    if state.profile is None:
         return state
+    if model is None:
+        return hold(state, "no_model", f"the agent {state.spec.agent} has no language model")
     if any(count >= state.profile.limits.same_call for count in state.calls_seen.values()) and state.round:
         return hold(state, "same_call", "the same call brought the same result again")
-    if bound := exhausted(state, model, len(state.spec.goal)):
+    if bound := exhausted(state, model, len(recount(state, model.name, state.planning.call).model_dump_json())):
         return hold(state, bound, f"the limit {bound} = {allowance(state, bound):g} is used up")
     return change(state, stage=Stage.PLANNING, retry_at=None)
 
@@ -49,33 +54,42 @@ def _count(state: TaskState, model_name: str, usage: Usage, *, replied: bool, at
     )
 
 
+def _is_awaited(state: TaskState, call: int) -> bool:
+    return state.stage is Stage.PLANNING and call == state.planning.call and state.ending is None
+
+
 def take_plan(state: TaskState, event: PlanProposed) -> tuple[TaskState, bool]:
     """Account for a plan and say whether it is to be committed now."""
-    is_awaited = state.stage is Stage.PLANNING and event.call == state.planning.call
+    is_awaited = _is_awaited(state, event.call)
     state = _count(state, event.model, event.usage, replied=True, attempts=event.attempts)
     profile = state.profile
     if not is_awaited or profile is None:
         return state, False
-    state = replan(state, call=state.planning.call + 1, candidate=event.plan, candidate_terms=event.terms)
+    state = replan(state, call=state.planning.call + 1, candidate=event.plan, candidate_terms=event.terms, parks=0)
     if event.plan.confidence < profile.limits.confidence:
         return _next_model(state, "confidence", f"the plan's confidence is {event.plan.confidence:g}"), False
-    if event.plan.ask is not None:
-        return question(state, event.plan.ask), False
-    if state.steps_taken + len(event.plan.steps) > allowance(state, "steps"):
-        return hold(state, "steps", f"the plan's {len(event.plan.steps)} steps exceed the limit"), False
+    return admit(state, event.plan)
+
+
+def admit(state: TaskState, plan: Plan) -> tuple[TaskState, bool]:
+    """Say whether a plan may be committed; else put its question, or ask for more steps."""
+    if plan.ask is not None:
+        return question(state, plan.ask), False
+    if state.steps_taken + len(plan.steps) > allowance(state, "steps"):
+        return hold(state, "steps", f"the plan's {len(plan.steps)} steps exceed the limit"), False
     return state, True
 
 
 def take_refusal(state: TaskState, event: PlanRefused) -> TaskState:
     """Repair, take the next model, or ask."""
-    is_awaited = state.stage is Stage.PLANNING and event.call == state.planning.call
+    is_awaited = _is_awaited(state, event.call)
     state = _count(state, event.model, event.usage, replied=True, attempts=event.attempts)
     profile = state.profile
     if not is_awaited or profile is None:
         return state
     faults = tuple(str(fault)[:500] for fault in event.faults[:20])
     refused = state.planning.refused + 1
-    state = replan(state, call=state.planning.call + 1, faults=faults, refused=refused)
+    state = replan(state, call=state.planning.call + 1, faults=faults, refused=refused, parks=0)
     if refused >= profile.limits.repairs:
         what = faults[0] if faults else "no plan"
         return _next_model(
@@ -93,7 +107,7 @@ def _next_model(state: TaskState, cause: str, reason: str) -> TaskState:
 
 def take_unavailable(state: TaskState, event: PlannerUnavailable) -> TaskState:
     """Take the next model; when all are down, park and try the route again later."""
-    is_awaited = state.stage is Stage.PLANNING and event.call == state.planning.call
+    is_awaited = _is_awaited(state, event.call)
     state = _count(state, event.model, Usage(), replied=False, attempts=event.attempts)
     if not is_awaited:
         return state
@@ -103,11 +117,11 @@ def take_unavailable(state: TaskState, event: PlannerUnavailable) -> TaskState:
     )
     if route_model(state) is not None:
         return enter_planning(state)
-    pause = min(_FIRST_PARK * 2**planning.parks, _LONGEST_PARK)
+    pause = min(_FIRST_PARK * 2 ** min(planning.parks, _MOST_DOUBLINGS), _LONGEST_PARK)
     state = replan(state, route=0, floor=0, parks=planning.parks + 1)
     state = change(state, stage=Stage.PARKED, retry_at=state.now + pause)
     return (
-        tell_owner(state, f"park{planning.parks}", f"No language model answers: {event.reason}")
+        tell_owner(state, f"parked{planning.call}", f"no language model answers: {event.reason}")
         if not planning.parks
         else state
     )

@@ -21,7 +21,7 @@ def recount(state: TaskState, model: str, call: int) -> Briefing:
         if step.phase is Phase.DROPPED and not step.message:
             continue
         fact = _fact(step, cut)
-        room -= len(fact.model_dump_json())
+        room -= len(fact.model_dump_json().encode())
         if room < 0:
             cut.append(f"{len(ended) - len(told)} older steps were left out")
             break
@@ -62,13 +62,16 @@ def _fact(step: Step, cut: list[str]) -> Fact:
         tool=step.tool,
         outcome=outcome,
         args=_short(step.edited or step.planned.args, f"arguments of {step.id}", cut),
-        result=_short(step.result, f"result of {step.id}", cut) if step.blob is None else _preview(step, cut),
+        result=_short(step.result, f"result of {step.id}", cut)
+        if step.blob is None and not step.forgotten
+        else _preview(step, cut),
         note="; ".join(note for note in notes if note),
     )
 
 
 def _preview(step: Step, cut: list[str]) -> str:
-    cut.append(f"result of {step.id}: {step.size} bytes, only the beginning is shown; refer to it by $from as usual")
+    use = "it is kept no more: read it again to use it" if step.forgotten else "refer to it by $from as usual"
+    cut.append(f"result of {step.id}: {step.size} bytes, only the beginning is shown; {use}")
     return step.preview
 
 

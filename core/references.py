@@ -11,6 +11,8 @@ from core.record import Json
 
 INPUTS = "inputs"
 MISSING = object()
+INDEX = re.compile(r"0|[1-9][0-9]{0,15}")
+"""A place in an array (RFC 6901, section 4)."""
 _TEMPLATE = re.compile(r"\{\{\{\{|\{\{([^{}]*)\}\}")
 _TARGET = re.compile(r"\s*((?:r[0-9]+\.)?[a-z][a-z0-9_]{0,31})(/[^{}]*?)?\s*")
 
@@ -51,7 +53,7 @@ def look_up(value: Json, pointer: str) -> Json:
         key = token.replace("~1", "/").replace("~0", "~")
         if isinstance(value, Mapping) and key in value:
             value = value[key]
-        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+        elif isinstance(value, list) and INDEX.fullmatch(key) and int(key) < len(value):
             value = value[int(key)]
         else:
             return MISSING
@@ -103,7 +105,7 @@ class Resolved:
 
 
 Source = Callable[[str], tuple[Json, str]]
-"""Gives value and origin of a step (or of ``inputs``); raises LaterError when only the door has the value."""
+"""Gives value and origin of a step (or of ``inputs``); raises Later when only the door has the value."""
 
 
 class Later(Exception):

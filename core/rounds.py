@@ -17,7 +17,7 @@ FAILED = (Phase.REFUSED, Phase.UNAVAILABLE, Phase.DROPPED, Phase.SKIPPED)
 def plan_digest(plan: Plan) -> str:
     """Hash what a plan would do; its reasons and its confidence do not count."""
     steps = [step.model_dump(mode="json", exclude={"why"}) for step in plan.steps]
-    return names.digest([steps, plan.finish.answer if plan.finish else None], 16)
+    return names.likeness([steps, plan.finish.answer if plan.finish else None])
 
 
 def commit(state: TaskState, plan: Plan, terms: dict[str, Terms]) -> TaskState:
@@ -30,6 +30,7 @@ def commit(state: TaskState, plan: Plan, terms: dict[str, Terms]) -> TaskState:
         steps={},
         finish=plan.finish.answer if plan.finish else None,
         plan_digest=plan_digest(plan),
+        fallbacks={**state.fallbacks, **terms},
         stage=Stage.ACTING if plan.steps else Stage.CONCLUDING,
         steps_taken=state.steps_taken + len(plan.steps),
     )
@@ -53,6 +54,9 @@ def commit(state: TaskState, plan: Plan, terms: dict[str, Terms]) -> TaskState:
 
 def _make(state: TaskState, planned: PlannedStep, terms: Terms, own: set[str], intent: int) -> Step:
     uses = {found.step for found in find(planned.args) if isinstance(found, Reference)} | set(planned.after)
+    uses |= (
+        {planned.repeat_of} if planned.repeat_of else set()
+    )  # else both would be open at once, and the second blocked
     return Step(
         id=names.step_id(state.round, planned.id),
         planned=planned,
@@ -95,7 +99,7 @@ def succeed(state: TaskState, step: Step, event: ToolSucceeded, args: Json) -> T
     """Remember result and receipt; count sightings of the same call with the same result."""
     fields = event.model_dump(exclude={"kind", "step"})
     state = put(state, step, phase=Phase.SUCCEEDED, outcome="succeeded", code="", message="", ruling=None, **fields)
-    sight = names.digest([step.tool, args, event.blob or event.result], 16)
+    sight = names.likeness([step.tool, args, event.blob or event.result])
     seen = {**state.calls_seen, sight: state.calls_seen.get(sight, 0) + 1}
     return change(state, calls_seen=dict(list(seen.items())[-_KEPT_SIGHTINGS:]))
 
@@ -121,19 +125,20 @@ def fall_back(state: TaskState, step: Step) -> TaskState | None:
     """Put the declared fallback tool in the step's place, as an intent of its own; None when there is none."""
     tool = step.terms.fallback
     terms = state.fallbacks.get(tool) if tool else None
-    if tool is None or terms is None:
+    tried = (*step.tried, step.tool)
+    if tool is None or terms is None or tool in tried or tool in state.planning.without_tools:
         return None
     other = step.model_copy(
         update={
             "planned": step.planned.model_copy(update={"tool": tool}),
             "terms": terms,
             "intent": state.next_intent,
-            "revision": 1,
-            "entry": 1,
-            "key": key_of(state, state.next_intent, 1, tool),
+            "entry": step.entry + 1,
+            "key": key_of(state, state.next_intent, step.revision, tool),
             "phase": Phase.PLANNED,
             "approvals": (),
-            "instead_of": step.tool,
+            "ruling": None,
+            "tried": tried,
         }
     )
     return change(put(state, other), next_intent=state.next_intent + 1)

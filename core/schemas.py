@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from core.record import Json
+from core.references import INDEX
 
 Schema = Mapping[str, Json] | bool
 _NUMBERS = frozenset({"integer", "number"})
@@ -48,7 +49,7 @@ def _step_into(schema: Schema, token: str) -> Schema:
 
 
 def _item(schema: Mapping[str, Json], token: str) -> Schema:
-    if not token.isdecimal():
+    if not INDEX.fullmatch(token):
         return False
     prefix = schema.get("prefixItems", [])
     if int(token) < len(prefix):
@@ -58,13 +59,13 @@ def _item(schema: Mapping[str, Json], token: str) -> Schema:
     return rest
 
 
-def types_of(schema: Schema, root: Schema) -> frozenset[str] | None:
+def types_of(schema: Schema, root: Schema, depth: int = 8) -> frozenset[str] | None:
     """Return the JSON types that a value may have, or None when that cannot be said."""
     schema = _follow(schema, root)
-    if not isinstance(schema, Mapping):
+    if not isinstance(schema, Mapping) or not depth:  # a union may hold itself
         return None
     if branches := schema.get("anyOf") or schema.get("oneOf"):
-        found = [types_of(branch, root) for branch in branches]
+        found = [types_of(branch, root, depth - 1) for branch in branches]
         known = [types for types in found if types is not None]
         return frozenset().union(*known) if len(known) == len(found) else None
     match schema.get("type"):

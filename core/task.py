@@ -12,6 +12,7 @@ from core.plan import Plan, PlannedStep
 from core.profile import EndStatus, Profile
 from core.receipts import Approval
 from core.record import Input, Json, Message, Record
+from core.values import Given
 
 
 class TaskSpec(Input):
@@ -19,7 +20,7 @@ class TaskSpec(Input):
 
     agent: str = Field(min_length=1, max_length=200)
     goal: str = Field(min_length=1, max_length=20_000)
-    inputs: dict[str, Json] = {}
+    inputs: Given = {}
     requested_by: str = Field(default="", max_length=200)
     again: bool = False
 
@@ -80,7 +81,8 @@ class Step(Message):
 
     ``intent`` and ``revision`` make the key (with namespace, task and tool); ``entry`` counts visits to the door.
     ``needs``: full ids of the steps that must have succeeded. ``edited``: arguments that a person put in place of the
-    planned ones; ``unedited`` keeps the way back. ``instead_of``: the step whose fallback this is.
+    planned ones. ``tried``: tools that were unavailable and whose fallback this is, first to last.
+    ``forgotten``: the result was too large to be carried on; the ledger has it, references to it have no value.
     """
 
     id: str
@@ -95,13 +97,13 @@ class Step(Message):
     edited: dict[str, Json] | None = None
     edited_by: str = ""
     edited_origin: dict[str, str] = {}
-    unedited: bool = False
     approvals: tuple[Approval, ...] = ()
     ruling: Ruling | None = None
     result: Json = None
     blob: str | None = None
     size: int = 0
     preview: str = ""
+    forgotten: bool = False
     already: bool = False
     of: str = ""
     verified: bool | None = None
@@ -109,7 +111,7 @@ class Step(Message):
     code: str = ""
     message: str = ""
     outcome: Literal["", "succeeded", "failed", "unknown"] = ""
-    instead_of: str = ""
+    tried: tuple[str, ...] = ()
 
     @property
     def tool(self) -> str:
@@ -231,6 +233,7 @@ class TaskState(Record):
     """Everything that the core knows of a task.
 
     ``steps``: of the round under way; ``past``: ended steps of earlier rounds (oldest folded away when large).
+    ``plan_digest``: of the plan under way; empty once the wish was amended.
     ``extra``: allowances that the owner granted beyond the limits. ``calls_seen``: how often the same call brought the
     same result; ``failed_plans``: digests. ``unaccepted``: the last answers that did not fit, newest last.
     """
@@ -276,6 +279,11 @@ class TaskState(Record):
     def deadline(self) -> datetime | None:
         """When the task's wall time is over."""
         return self.started_at + self.profile.limits.wall_time if self.profile else None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the steps under way belong to a wish that was amended since: nothing more of them may be sent."""
+        return bool(self.steps) and not self.plan_digest
 
     def step(self, step_id: str) -> Step | None:
         """Find a step of this or an earlier round."""

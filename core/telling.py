@@ -14,14 +14,23 @@ def tell(state: TaskState, request: Request, rung: str, to: tuple[str, ...]) -> 
         request.expires_at and f"Until {request.expires_at:%Y-%m-%d %H:%M} UTC.",
     ]
     return _add(
-        state, Told(request=request.id, rung=rung, to=to, title=title, text="\n".join(str(x) for x in lines if x))
+        state,
+        Told(
+            request=request.id,
+            rung=rung,
+            to=to,
+            title=title[:300],
+            text="\n".join(str(line)[:2000] for line in lines if line),
+        ),
     )
 
 
 def tell_owner(state: TaskState, rung: str, text: str) -> TaskState:
     """Tell the task's owner something that is no request."""
     owner = (state.profile.owner,) if state.profile else ()
-    return _add(state, Told(request="task", rung=rung, to=owner, title=f"{state.task_id}: {rung}", text=text))
+    return _add(
+        state, Told(request="task", rung=rung, to=owner, title=f"{state.task_id}: {text}"[:300], text=text[:4000])
+    )
 
 
 def _add(state: TaskState, told: Told) -> TaskState:

@@ -6,9 +6,12 @@ from datetime import datetime
 from core.contract import Effect
 from core.record import Json, Record
 from core.task import Phase, Request, RequestKind, Stage, Status, Step, TaskState
+from core.visible import visible, visible_values
 
 MAX_BYTES = 256 * 1024
 _EFFECT_BYTES = 4 * 1024
+_REQUEST_BYTES = 16 * 1024
+_ANSWER_BYTES = 64 * 1024
 
 
 class UsageView(Record):
@@ -182,13 +185,18 @@ def status_view(state: TaskState) -> StatusView:
 
 
 def request_views(state: TaskState) -> list[RequestView]:
-    """Answer the query `requests`; large arguments are shown in part, and said to be."""
-    return [_request(request) for request in state.requests.values()]
+    """Answer the query `requests`; large arguments are shown in part, and said to be. Nothing in them can hide."""
+    room = min(MAX_BYTES // 8 // max(len(state.requests), 1), _REQUEST_BYTES)
+    return [_request(request, room) for request in state.requests.values()]
 
 
-def _request(request: Request) -> RequestView:
+def _request(request: Request, room: int) -> RequestView:
     fields = {name: getattr(request, name) for name in RequestView.model_fields}
-    fields |= {"args": capped(request.args), "facts": capped(request.facts)}
+    for name in ("args", "facts", "origin"):
+        shown = visible_values(capped(fields[name], room))
+        fields[name] = {key: str(value) for key, value in shown.items()} if name == "origin" else shown
+    for name in ("reason", "why", "hint", "note", "rule"):
+        fields[name] = visible(fields[name][:2000][:room])
     return RequestView(**{**fields, "given": tuple(one.by for one in request.given)})
 
 
@@ -204,15 +212,15 @@ def result_view(state: TaskState) -> TaskResult:
     kept: list[EffectView] = []
     room = MAX_BYTES // 2
     for effect in reversed(effects):
-        room -= len(effect.model_dump_json())
+        room -= len(effect.model_dump_json().encode())
         if room < 0:
             break
         kept.insert(0, effect)
     return TaskResult(
         task_id=state.task_id,
         status=status_of(state),
-        answer=state.answer[:64_000],
-        reason=state.ending.reason[:4000] if state.ending else "",
+        answer=_cut(state.answer, _ANSWER_BYTES),
+        reason=state.ending.reason[:2000] if state.ending else "",
         effects=tuple(kept),
         not_shown=state.folded.effects + len(effects) - len(kept),
         open=tuple(_still_open(state)),
@@ -224,6 +232,12 @@ def result_view(state: TaskState) -> TaskResult:
         ),
         rounds=state.round,
     )
+
+
+def _cut(text: str, limit: int) -> str:
+    """Keep the first `limit` bytes of a text, and say so."""
+    body = text.encode("utf-8", "replace")
+    return text if len(body) <= limit else f"{body[:limit].decode('utf-8', 'ignore')}... ({len(text)} characters)"
 
 
 def _is_effect(step: Step) -> bool:
@@ -250,7 +264,7 @@ def _effect(step: Step) -> EffectView:
 
 def _still_open(state: TaskState) -> list[OpenView]:
     found = [
-        OpenView(step=step.id, tool=step.tool, what=step.message or "its outcome is not known")
+        OpenView(step=step.id, tool=step.tool, what=step.message[:300] or "its outcome is not known")
         for step in _all_steps(state)
         if step.outcome == "unknown" or step.phase is Phase.DOUBTED
     ]
