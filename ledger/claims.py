@@ -26,6 +26,7 @@ _TWIN = (
     .order_by(_c.seq.desc())
     .limit(1)
 )
+_FIELDS = set(Reservation.model_fields)
 _INSERT = insert(effects).on_conflict_do_nothing().returning(effects)
 
 
@@ -42,9 +43,8 @@ def twin(db: Connection, task_id: str, similarity: str, key: str) -> Row | None:
 
 
 def _reserve(db: Connection, call: Reservation, now: datetime, lease: timedelta) -> Claim:
-    lock(
-        db, "similar", call.task_id, call.similarity
-    )  # else two similar calls claimed at once would not see each other
+    # without it, two similar calls that are claimed at once would not see each other
+    lock(db, "similar", call.task_id, call.similarity)
     other = twin(db, call.task_id, call.similarity, call.key)
     if other is not None and not other.may_be_repeated(call.repeat_of):
         return Twin(row=other)
@@ -56,9 +56,6 @@ def _reserve(db: Connection, call: Reservation, now: datetime, lease: timedelta)
 def _new(call: Reservation, now: datetime, lease: timedelta) -> dict[str, Any]:
     held = {"state": RowState.RESERVED.value, "fence": 1, "lease_until": now + lease, "opened_at": now}
     return {**call.model_dump(include=_FIELDS), "effect": call.effect.value, **held}
-
-
-_FIELDS = set(Reservation.model_fields)
 
 
 def _reclaim(db: Connection, call: Reservation, row: Row, now: datetime, lease: timedelta) -> Claim:

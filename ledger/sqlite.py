@@ -8,7 +8,6 @@ processes BEGIN IMMEDIATE is (a deferred one fails at once, whatever the busy ti
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -28,9 +27,8 @@ class SqliteStore:
     def __init__(self, address: SqliteFile, patience: timedelta = timedelta(seconds=5)) -> None:
         self._path = address.path
         self._patience = patience
-        what = f"the ledger {address}"
-        self._writer = _Lane(what, lambda: _writing(self._path, patience).connect(), patience)
-        self._reader = _Lane(what, lambda: _reading(self._path, patience).connect(), patience)
+        self._writer = _Lane(address, _writing(self._path, patience), patience)
+        self._reader = _Lane(address, _reading(self._path, patience), patience)
 
     async def write(self, job: Job[T]) -> T:
         return await self._writer.run(job)
@@ -53,11 +51,13 @@ class SqliteStore:
 class _Lane:
     """One thread with a connection of its own; jobs run one after the other, each as a transaction in a single hop."""
 
-    def __init__(self, what: str, connect: Callable[[], Connection], patience: timedelta) -> None:
-        self._what = what
-        self._connect = connect
+    def __init__(self, address: SqliteFile, engine: Engine, patience: timedelta) -> None:
+        self._what = f"the ledger {address}"
+        self._path = address.path.absolute()
+        self._engine = engine
         self._patience = patience.total_seconds()
         self._connection: Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
     async def run(self, job: Job[T]) -> T:
@@ -80,15 +80,31 @@ class _Lane:
             raise
 
     def _transact(self, job: Job[T]) -> T:
-        self._connection = self._connection or self._connect()
-        with self._connection.begin():
-            return job(self._connection)
+        connection = self._connected()
+        with connection.begin():
+            return job(connection)
+
+    def _connected(self) -> Connection:
+        # to a file that was removed one can write on, and all of it is lost when the process ends
+        if self._connection is None or self._file != _identity(self._path):
+            self._drop()
+            self._connection = self._engine.connect()
+            self._file = _identity(self._path)
+        return self._connection
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.invalidate()
             connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def prepare_file(path: Path, patience: timedelta) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from core.errors import LedgerDown
 from core.receipts import Claimed, Move, RowState
@@ -78,7 +80,38 @@ async def test_a_full_disk_is_down_and_loses_nothing(path: Path, clock: Clock) -
         with pytest.raises(LedgerDown, match="full"):
             await ledger.keep("refund-1", b"x" * 1_000_000)
         assert await ledger.find("k1") == row
+        assert await ledger.fetch(await ledger.keep("refund-1", b"x" * 1_000_000)) == b"x" * 1_000_000
+
+
+async def test_a_file_removed_under_a_running_worker_is_down(path: Path, clock: Clock) -> None:
+    async with impatient(path, clock) as ledger:
+        row = await claimed(ledger)
+        aside = path.with_suffix(".moved")
+        await asyncio.to_thread(path.rename, aside)
+        with pytest.raises(LedgerDown, match="unable to open"):
+            await attempt(ledger, clock, "k1", row.fence, Move.MARK)
+        with pytest.raises(LedgerDown, match="unable to open"):
+            await ledger.find("k1")
+        await asyncio.to_thread(aside.rename, path)
         assert await sent(ledger, clock, row) is not None
+
+
+async def test_an_error_in_what_we_sent_is_not_called_a_database_that_is_down(url: str, clock: Clock) -> None:
+    async with open_ledger(url, clock=clock) as ledger:
+        with pytest.raises(IntegrityError):
+            await ledger.claim(call().model_copy(update={"step": None}), LEASE)
+        assert isinstance(await ledger.claim(call(), LEASE), Claimed)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("wrong", [{"task_id": "a\0b"}, {"intent": 2**40}])
+async def test_a_value_the_server_does_not_take_is_not_called_a_server_that_is_down(
+    postgres_url: str, clock: Clock, wrong: dict[str, Any]
+) -> None:
+    async with open_ledger(postgres_url, clock=clock) as ledger:
+        with pytest.raises(DBAPIError):
+            await ledger.claim(call(**wrong), LEASE)
+        assert isinstance(await ledger.claim(call(), LEASE), Claimed)
 
 
 async def test_a_file_that_vanished_is_down_and_no_empty_ledger_takes_its_place(path: Path, clock: Clock) -> None:
@@ -91,7 +124,7 @@ async def test_a_file_that_vanished_is_down_and_no_empty_ledger_takes_its_place(
     with pytest.raises(LedgerDown, match="unable to open"):
         await reader.claim(call(), LEASE)
     await reader.close()
-    assert not path.exists()
+    assert not await asyncio.to_thread(path.exists)
 
 
 async def test_a_cancelled_caller_leaves_the_ledger_usable(url: str, clock: Clock) -> None:
