@@ -1,0 +1,94 @@
+"""tools: the contracts of an agent's tools, as the planner and the door know them."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from cli.options import AsJson, ConfigPath
+from cli.screen import Screen, grid, span
+from config.settings import load
+from core.card import visible
+from core.contract import Contract
+from core.record import Json
+
+
+def tools(
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="Name of an agent's folder.")],
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the contracts of an agent's tools: effect, arguments, limits, and what happens after a doubt."""
+    from config.agents import load_agents  # noqa: PLC0415 - loading agents imports their tools' libraries
+
+    found = load_agents(load(config)).get(agent)
+    contracts = [tool.contract for tool in found.tools.values()]
+    screen = Screen(as_json=as_json)
+    screen.show(*(_picture(one) for one in contracts))
+    screen.data([_plain(one) for one in contracts])
+
+
+def _plain(contract: Contract) -> dict[str, Json]:
+    return {**contract.model_dump(mode="json"), "digest": contract.digest}
+
+
+def _picture(contract: Contract) -> RenderableType:
+    head = Text.assemble((visible(contract.name), "bold"), "  ", _effect(contract))
+    about = grid(("arguments", _arguments(contract)), ("limits", _limits(contract)), ("contract", contract.digest))
+    return Group(head, Padding(Text(visible(contract.description)), (0, 0, 0, 2)), Padding(about, (0, 0, 1, 2)))
+
+
+def _effect(contract: Contract) -> Text:
+    has = {
+        "preflight": contract.has_preflight,
+        "verify": contract.has_verify,
+        "probe": contract.has_probe,
+        "undo": contract.has_undo,
+    }
+    kinds = ", ".join(name for name, there in has.items() if there)
+    style = "cyan" if not contract.writes else "bold red" if contract.effect.value == "unrepeatable" else "yellow"
+    return Text.assemble((contract.effect.value, style), (f"  with {kinds}" if kinds else "", "dim"))
+
+
+def _arguments(contract: Contract) -> Text:
+    schema = contract.args_schema
+    required = set(schema.get("required", ()))
+    lines = [
+        f"{visible(name)}{'' if name in required else '?'}: {_kind(one)}"
+        for name, one in schema.get("properties", {}).items()
+    ]
+    return Text(", ".join(lines) or "none")
+
+
+def _kind(schema: Json) -> str:
+    if not isinstance(schema, dict):
+        return "anything"
+    if "anyOf" in schema:
+        return " or ".join(_kind(one) for one in schema["anyOf"])
+    if "$ref" in schema:
+        return str(schema["$ref"]).rsplit("/", 1)[-1]
+    if "enum" in schema:
+        return "|".join(str(one) for one in schema["enum"])
+    return str(schema.get("type", "anything"))
+
+
+def _limits(contract: Contract) -> Text:
+    lines = [f"{_span(contract.timeout)} a call, {contract.attempts} attempts"]
+    if contract.key_window is not None:
+        lines.append(f"key known for {_span(contract.key_window)}")
+    if contract.has_probe:
+        lines.append(f"settles within {_span(contract.settle_time)}")
+    if contract.fresh_for is not None:
+        lines.append(f"true for {_span(contract.fresh_for)}")
+    if contract.fallback is not None:
+        lines.append(f"else {contract.fallback}")
+    if contract.identity is not None:
+        lines.append(f"same intent: {', '.join(contract.identity)}")
+    return Text(", ".join(lines))
+
+
+def _span(duration: timedelta) -> str:
+    return span(duration.total_seconds())

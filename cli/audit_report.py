@@ -1,0 +1,216 @@
+"""The audit of a task: the ledger's rows and lines joined with Temporal's history. Pure; what is missing is said."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from cli.passages import Passage, Spoken
+from core.receipts import Line, Row, TaskRow
+from core.record import Json, Record
+
+OBSERVED = "tool.observed"
+_PLANNING = ("plan.proposed", "plan.refused", "planner.found_unavailable")
+
+
+class Approved(Record):
+    """One approval that a call was made with. `at` None: the history does not say."""
+
+    by: str
+    trust: str
+    comment: str = ""
+    request: str = ""
+    at: datetime | None = None
+
+
+class PlanAudit(Record):
+    """One planning call and what came of it."""
+
+    at: datetime
+    call: int
+    model: str
+    came: str
+    attempts: int
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    latency_ms: int | None = None
+    told: Json = None
+
+
+class StepAudit(Record):
+    """One call. `state`: of its row in the ledger, `observed` for a read, else what Temporal's history knows.
+
+    ``sends``: how often it was sent (writes only); ``attempts`` and ``latency_ms``: of all visits to the door together.
+    ``answer``: as it came; None with `blob` set when the stored bytes are gone. ``lines``: what else was written down.
+    """
+
+    step: str
+    tool: str
+    at: datetime
+    effect: str = "read"
+    state: str = "observed"
+    key: str = ""
+    args: dict[str, Json] = {}
+    origin: dict[str, str] = {}
+    answer: Json = None
+    blob: str | None = None
+    size: int = 0
+    evidence: str = ""
+    verified: bool | None = None
+    code: str = ""
+    message: str = ""
+    sends: int = 0
+    attempts: int = 0
+    latency_ms: int | None = None
+    settled_at: datetime | None = None
+    approvals: tuple[Approved, ...] = ()
+    lines: tuple[Line, ...] = ()
+
+
+class Audit(Record):
+    """Everything that is written down about a task. `missing`: sources that could not be read, and why."""
+
+    task_id: str
+    agent: str = ""
+    goal: str = ""
+    inputs: dict[str, Json] = {}
+    requested_by: str = ""
+    status: str = ""
+    answer: str = ""
+    plans: tuple[PlanAudit, ...] = ()
+    steps: tuple[StepAudit, ...] = ()
+    people: tuple[Spoken, ...] = ()
+    lines: tuple[Line, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Sources(Record):
+    """What an audit is made of. `bodies`: stored results by digest, decoded."""
+
+    task: TaskRow | None = None
+    rows: tuple[Row, ...] = ()
+    lines: tuple[Line, ...] = ()
+    bodies: dict[str, Json] = {}
+    passages: tuple[Passage, ...] = ()
+    spoken: tuple[Spoken, ...] = ()
+
+
+def join(task_id: str, found: Sources) -> Audit:
+    """Make the audit of what was found."""
+    steps = {row.step: _of_row(row, found) for row in found.rows}
+    steps |= {line.step: _of_line(line, found) for line in found.lines if line.event == OBSERVED}
+    unknown = [one for one in found.passages if one.is_call and one.step and one.step not in steps]
+    steps |= {one.step: _of_passage(one) for one in unknown}
+    named = [_with_history(one, found) for one in steps.values()]
+    task = found.task
+    about = {} if task is None else task.model_dump(include={"agent", "goal", "inputs", "requested_by"})
+    return Audit(
+        task_id=task_id,
+        **about,
+        plans=tuple(_plan(line) for line in found.lines if line.event in _PLANNING),
+        steps=tuple(sorted(named, key=lambda one: one.at)),
+        people=found.spoken,
+        lines=tuple(line for line in found.lines if not line.step and line.event not in _PLANNING),
+    )
+
+
+def _plan(line: Line) -> PlanAudit:
+    fields = line.fields
+    told = fields.get("steps") or fields.get("faults") or fields.get("reason")
+    known = {name: fields[name] for name in ("input_tokens", "output_tokens", "cached_tokens") if name in fields}
+    return PlanAudit(
+        at=line.at,
+        call=int(fields.get("call", 0)),
+        model=str(fields.get("model", "")),
+        came=line.event,
+        attempts=line.attempt,
+        latency_ms=fields.get("latency_ms"),
+        told=told,
+        **known,
+    )
+
+
+def _of_row(row: Row, found: Sources) -> StepAudit:
+    answer = found.bodies.get(row.blob) if row.blob is not None else row.result
+    return StepAudit(
+        **row.model_dump(
+            include={"step", "tool", "key", "args", "origin", "blob", "size", "verified", "code", "message", "sends"}
+        ),
+        at=row.opened_at,
+        effect=row.effect.value,
+        state="WRITTEN_OFF" if row.written_off else row.state.value,
+        answer=answer,
+        evidence=row.evidence.value if row.evidence else "",
+        settled_at=row.settled_at,
+        approvals=tuple(Approved(by=by, trust="open") for by in row.approved_by),
+    )
+
+
+def _of_line(line: Line, found: Sources) -> StepAudit:
+    fields = line.fields
+    blob = fields.get("blob")
+    return StepAudit(
+        step=line.step,
+        tool=line.tool,
+        at=line.at,
+        key=line.key,
+        args=fields.get("args") or {},
+        answer=found.bodies.get(blob) if blob else fields.get("result"),
+        blob=blob,
+        size=int(fields.get("size", 0)),
+        attempts=line.attempt,
+        latency_ms=fields.get("latency_ms"),
+    )
+
+
+def _of_passage(passage: Passage) -> StepAudit:
+    """A call that left nothing in the ledger: it never got as far, or what it brought was refused."""
+    report: Mapping[str, Json] = passage.answer if isinstance(passage.answer, dict) else {}
+    return StepAudit(
+        step=passage.step,
+        tool=passage.activity,
+        at=passage.at,
+        effect="",
+        state=str(report.get("kind", "under way")),
+        code=str(report.get("code", "")),
+        message=str(report.get("message") or report.get("reason") or passage.failure),
+    )
+
+
+def _with_history(one: StepAudit, found: Sources) -> StepAudit:
+    visits = [passage for passage in found.passages if passage.step == one.step]
+    known: dict[str, Json] = {
+        "lines": tuple(line for line in found.lines if line.step == one.step and line.event != OBSERVED)
+    }
+    if visits:
+        known["attempts"] = sum(visit.attempts for visit in visits)
+        known["latency_ms"] = sum(visit.latency_ms or 0 for visit in visits)
+    if approvals := _approvals(visits, found.spoken):
+        known["approvals"] = approvals
+    return one.model_copy(update=known)
+
+
+def _approvals(visits: Sequence[Passage], said: Sequence[Spoken]) -> tuple[Approved, ...]:
+    """Name the approvals that the last visit was made with, and when each was given."""
+    given = visits[-1].approvals if visits else ()
+    return tuple(_approved(one, said) for one in given)
+
+
+def _approved(given: Mapping[str, Json], said: Iterable[Spoken]) -> Approved:
+    by = str(given.get("by", ""))
+    request = next((part for part in reversed(str(given.get("request_id", "")).split(":")[:-2]) if part), "")
+    times = [one.at for one in said if _is_it(one, by, request)]
+    return Approved(
+        by=by,
+        trust=str(given.get("trust", "open")),
+        comment=str(given.get("comment", "")),
+        request=request,
+        at=times[-1] if times else None,
+    )
+
+
+def _is_it(one: Spoken, by: str, request: str) -> bool:
+    if one.form not in ("approve", "decide", "answer"):
+        return False
+    if not isinstance(one.payload, dict):
+        return (one.payload or "") == by
+    return (one.payload.get("by") or "") == by and one.payload.get("request_id") in (None, request)

@@ -1,0 +1,212 @@
+"""doctor: checks the set-up, each finding with how to mend it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from enum import StrEnum
+
+from rich.table import Table
+from rich.text import Text
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from cli.attributes import missing_attributes, register_command
+from cli.connection import connect
+from cli.errors import Exit, Unreachable, explain
+from cli.opening import leave
+from cli.options import AsJson, ConfigPath
+from cli.screen import Screen
+from config.settings import Settings, connect_options, load
+from core.card import visible
+from core.errors import LastmileError, PlannerDown
+from core.ports import Agent
+from core.record import Record
+
+
+class Verdict(StrEnum):
+    """What a check found. `warning`: works, but not as somebody will expect. `down`: something is out of reach."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+    DOWN = "down"
+
+
+class Finding(Record):
+    """One check. `mend`: what to do about it; "" when it is well."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    mend: str = ""
+
+
+_MARKS = {
+    Verdict.OK: ("✓", "green"),
+    Verdict.WARNING: ("!", "yellow"),
+    Verdict.WRONG: ("✗", "bold red"),
+    Verdict.DOWN: ("✗", "bold red"),
+}
+
+
+def doctor(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Check the set-up and say how to mend it. Exit code 1: something is wrong; 3: something is out of reach."""
+    settings, screen = load(config), Screen(as_json=as_json)
+    findings = asyncio.run(_examine(settings, os.environ))
+    screen.show(_table(findings))
+    screen.data(findings)
+    leave(_code(findings))
+
+
+def _code(findings: list[Finding]) -> Exit:
+    verdicts = {one.verdict for one in findings}
+    if Verdict.DOWN in verdicts:
+        return Exit.UNREACHABLE
+    return Exit.NO if Verdict.WRONG in verdicts else Exit.DONE
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for one in findings:
+        mark, style = _MARKS[one.verdict]
+        mend = ("\n" + visible(one.mend), "cyan") if one.mend else ""
+        table.add_row(Text(mark, style=style), one.check, Text.assemble(visible(one.found), mend))
+    return table
+
+
+async def _examine(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+    findings = [_config(settings), *_agents(settings, environ), await _ledger(settings)]
+    return findings + [one async for one in _temporal(settings)]
+
+
+def _config(settings: Settings) -> Finding:
+    where = str(settings.file) if settings.file else f"no lastmile.toml in {settings.folder}: the defaults hold"
+    return Finding(check="configuration", verdict=Verdict.OK, found=where)
+
+
+def _agents(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    from config.agents import load_agents  # noqa: PLC0415 - agents bring their tools' libraries
+
+    agents = load_agents(settings)
+    for name, problem in agents.problems():
+        yield Finding(check=f"agent {name}", verdict=Verdict.WRONG, found=problem, mend="mend what the lines name")
+    if not agents.names() and not agents.problems():
+        folders = ", ".join(map(str, settings.agents))
+        mend = "make a folder with agent.toml in it (README, Writing an agent)"
+        yield Finding(check="agents", verdict=Verdict.WRONG, found=f"none in {folders}", mend=mend)
+    for name in agents.names():
+        agent = agents.get(name)
+        count = f"{len(agent.tools)} tools, owner {agent.profile.owner}"
+        yield Finding(check=f"agent {name}", verdict=Verdict.OK, found=count)
+        yield from _people(agent)
+        yield from _databases(agent, environ)
+        yield from _route(agent, settings, environ)
+
+
+def _people(agent: Agent) -> Iterator[Finding]:
+    for role, holders in agent.profile.people.items():
+        if not holders:
+            found = f"{role!r} is named in agent.toml, and nobody holds it"
+            mend = f'in lastmile.toml: [people.NAME] roles = ["{role}"]'
+            yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)
+
+
+def _databases(agent: Agent, environ: Mapping[str, str]) -> Iterator[Finding]:
+    wanted = {tool.contract.database for tool in agent.tools.values()} - {None}
+    for name in sorted(str(one) for one in wanted):
+        if not environ.get(name):
+            found = f"its tools keep data in {name}, which is not set here"
+            mend = f"set {name} in the worker's environment, such as sqlite:///var/orders.db"
+            yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)
+
+
+def _route(agent: Agent, settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    from worker import build_planners  # noqa: PLC0415 - brings the vendors' SDKs
+
+    planners = build_planners(settings, environ)
+    problems = {}
+    for model in agent.profile.route:
+        try:
+            planners.get(model.name)
+        except PlannerDown as error:
+            problems[model.name] = str(error)
+    usable = [one.name for one in agent.profile.route if one.name not in problems]
+    for problem in problems.values():
+        verdict = Verdict.WARNING if usable else Verdict.WRONG
+        mend = "the route goes on with the next model" if usable else "no model of the route can be used"
+        yield Finding(check=f"agent {agent.name}", verdict=verdict, found=problem, mend=mend)
+    if usable:
+        yield Finding(check=f"agent {agent.name}", verdict=Verdict.OK, found=f"plans with {', then '.join(usable)}")
+
+
+async def _ledger(settings: Settings) -> Finding:
+    from ledger import open_ledger  # noqa: PLC0415 - brings the database library
+    from ledger.address import parse_address  # noqa: PLC0415
+
+    try:
+        ledger = open_ledger(settings.ledger)
+    except LastmileError as error:
+        return Finding(check="ledger", verdict=Verdict.WRONG, found=str(error), mend="set `ledger` in lastmile.toml")
+    try:
+        await ledger.create()
+        await ledger.amend_task("", "", {}, 0)  # changes nothing, but has to take the lock of a writer
+    except LastmileError as error:
+        mend = "start the database, or set `ledger` in lastmile.toml"
+        return Finding(check="ledger", verdict=Verdict.DOWN, found=str(error), mend=mend)
+    finally:
+        await ledger.close()
+    return Finding(check="ledger", verdict=Verdict.OK, found=f"writable: {parse_address(settings.ledger)}")
+
+
+async def _temporal(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        client = await connect(settings)
+        await client.count_workflows()
+    except (Unreachable, RPCError) as error:
+        sentence, _ = explain(error)
+        found, _, mend = sentence.partition("; ")
+        yield Finding(check="Temporal", verdict=Verdict.DOWN, found=found, mend=mend or "check address and namespace")
+        return
+    address = connect_options(settings)["target_host"]
+    found = f"answers at {address}, namespace {client.namespace}"
+    yield Finding(check="Temporal", verdict=Verdict.OK, found=found)
+    yield await _attributes(client)
+    yield await _worker(client, settings.temporal.task_queue)
+
+
+async def _attributes(client: Client) -> Finding:
+    try:
+        missing = await missing_attributes(client)
+    except RPCError as error:
+        found = f"it cannot be seen which are registered ({error.message})"
+        return Finding(
+            check="search attributes", verdict=Verdict.WARNING, found=found, mend=register_command(client.namespace)
+        )
+    if missing:
+        found = f"not registered: {', '.join(missing)}; a worker registers them when it starts, if it may"
+        mend = register_command(client.namespace)
+        return Finding(check="search attributes", verdict=Verdict.WARNING, found=found, mend=mend)
+    return Finding(check="search attributes", verdict=Verdict.OK, found="registered")
+
+
+async def _worker(client: Client, task_queue: str) -> Finding:
+    counts = {kind: await _pollers(client, task_queue, kind) for kind in ("WORKFLOW", "ACTIVITY")}
+    if all(counts.values()):
+        return Finding(check="worker", verdict=Verdict.OK, found=f"polls the task queue {task_queue!r}")
+    found = f"none polls the task queue {task_queue!r}"
+    return Finding(check="worker", verdict=Verdict.DOWN, found=found, mend="start one: python worker.py")
+
+
+async def _pollers(client: Client, task_queue: str, kind: str) -> int:
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.Value(f"TASK_QUEUE_TYPE_{kind}"),
+    )
+    return len((await client.workflow_service.describe_task_queue(request)).pollers)

@@ -1,0 +1,210 @@
+"""ls, show, watch: where tasks stand. The inbox is a query on Temporal's visibility, not another database."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
+from temporalio.common import SearchAttributeKey
+from temporalio.service import RPCError, RPCStatusCode
+
+from cli.errors import Exit
+from cli.live import follow, look, show_end
+from cli.live import watch as watch_task
+from cli.opening import Desk, at_the_desk
+from cli.options import AsJson, ConfigPath, TaskId, word_option
+from cli.outcomes import Outcome
+from cli.screen import ago, coloured
+from cli.task_view import ending
+from cli.tasks import NoWorker
+from core import names
+from core.card import visible
+from core.errors import CallerError
+from core.record import Record
+from core.task import Status
+
+_STATUS = SearchAttributeKey.for_keyword(names.STATUS_ATTRIBUTE)
+_AGENT = SearchAttributeKey.for_keyword(names.AGENT_ATTRIBUTE)
+_WAITING_FOR = SearchAttributeKey.for_keyword_list(names.WAITING_FOR_ATTRIBUTE)
+_WAITING_SINCE = SearchAttributeKey.for_datetime(names.WAITING_SINCE_ATTRIBUTE)
+
+
+class Listed(Record):
+    """One line of `ls`. Times are aware UTC; `status` is Temporal's own where ours is not known."""
+
+    task_id: str
+    agent: str
+    status: str
+    waiting_for: tuple[str, ...]
+    waiting_since: datetime | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class Wanted(Record):
+    """Which tasks are wanted."""
+
+    status: Status | None
+    agent: str | None
+    waiting_for: str | None
+
+    def query(self) -> str:
+        """Write the query for Temporal's visibility."""
+        parts = [f"WorkflowType = '{names.WORKFLOW}'"]
+        if self.status is not None:
+            parts.append(f"{names.STATUS_ATTRIBUTE} = '{self.status.value}'")
+        if self.agent is not None:
+            parts.append(f"{names.AGENT_ATTRIBUTE} = '{self.agent}'")
+        if self.waiting_for is not None:
+            parts.append(f"{names.WAITING_FOR_ATTRIBUTE} = '{self.waiting_for}' AND ExecutionStatus = 'Running'")
+        return " AND ".join(parts)
+
+    def fits(self, one: Listed) -> bool:
+        """Whether a task is wanted, where the server cannot say."""
+        return (
+            (self.status is None or one.status == self.status.value)
+            and (self.agent is None or one.agent == self.agent)
+            and (self.waiting_for is None or self.waiting_for in one.waiting_for)
+        )
+
+
+def ls(
+    *,
+    status: Annotated[
+        Status | None, typer.Option("--status", case_sensitive=False, help="Only tasks that stand so.")
+    ] = None,
+    agent: Annotated[str | None, word_option("--agent", "Only tasks of this agent.")] = None,
+    waiting_for: Annotated[str | None, word_option("--waiting-for", "Only what waits for this name or role.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, newest first.")] = 50,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """List tasks, newest first: where they stand and whom they wait for."""
+    wanted = Wanted(status=status, agent=agent, waiting_for=waiting_for)
+
+    async def verb(desk: Desk) -> Exit:
+        found = await list_tasks(desk, wanted, limit)
+        desk.screen.show(_table(found) if found else "no tasks")
+        if len(found) == limit:
+            desk.screen.show(Text(f"only the newest {limit} are shown; see --limit", style="dim"))
+        desk.screen.data(found)
+        return Exit.DONE
+
+    at_the_desk(verb, config=config, as_json=as_json)
+
+
+async def list_tasks(desk: Desk, wanted: Wanted, limit: int) -> list[Listed]:
+    """Ask visibility; where the server does not know our search attributes, ask each task."""
+    try:
+        return [_listed(one) async for one in desk.client.list_workflows(wanted.query(), limit=limit)]
+    except RPCError as error:
+        if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+            raise
+    plain = desk.client.list_workflows(f"WorkflowType = '{names.WORKFLOW}'", limit=limit)
+    listed = await asyncio.gather(*[_asked(desk, _listed(one)) async for one in plain])
+    return [one for one in listed if wanted.fits(one)]
+
+
+def _listed(found: WorkflowExecution) -> Listed:
+    known = found.typed_search_attributes
+    temporal = found.status.name if found.status else "RUNNING"
+    is_running = found.status is WorkflowExecutionStatus.RUNNING
+    ours = known.get(_STATUS) or ""
+    return Listed(
+        task_id=found.id,
+        agent=known.get(_AGENT) or "",
+        status=_status(ours, temporal),
+        waiting_for=tuple(known.get(_WAITING_FOR) or ()) if is_running else (),
+        waiting_since=known.get(_WAITING_SINCE) if is_running else None,
+        started_at=found.start_time,
+        ended_at=found.close_time,
+    )
+
+
+def _status(ours: str, temporal: str) -> str:
+    """Prefer our word, but not one that says a task goes on when Temporal has ended it."""
+    if not ours or temporal in ("TERMINATED", "TIMED_OUT"):
+        return {"CANCELED": "CANCELLED"}.get(temporal, temporal)
+    return ours
+
+
+async def _asked(desk: Desk, one: Listed) -> Listed:
+    if one.ended_at is not None:
+        return one
+    try:
+        view = await desk.task(one.task_id).status()
+    except (NoWorker, CallerError):
+        return one
+    return one.model_copy(update={"agent": view.agent, "status": view.status.value, "waiting_for": view.waiting_for})
+
+
+def _table(found: list[Listed]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("task", "agent", "status", "waits for", "started"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("status", "started"))
+    for one in found:
+        since = f" ({ago(one.waiting_since)})" if one.waiting_since and one.waiting_for else ""
+        table.add_row(
+            Text(visible(one.task_id), style="bold"),
+            visible(one.agent),
+            coloured(one.status),
+            visible(", ".join(one.waiting_for)) + since,
+            ago(one.started_at),
+        )
+    return table
+
+
+def show(task_id: TaskId, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Show a task: where it stands, its steps, what it asks and of whom, or how it ended."""
+
+    async def verb(desk: Desk) -> Exit:
+        outcome = await desk.task(task_id).outcome()
+        if outcome is None:
+            return await _show_running(desk, task_id)
+        desk.screen.show(Text(visible(task_id), style="bold"), ending(outcome))
+        desk.screen.data(_ended(task_id, outcome))
+        return Exit.DONE
+
+    at_the_desk(verb, config=config, as_json=as_json)
+
+
+async def _show_running(desk: Desk, task_id: str) -> Exit:
+    seen = await look(desk.task(task_id))
+    desk.screen.show(seen.picture())
+    if seen.status is not None:
+        requests = [one.model_dump(mode="json") for one in seen.requests]
+        desk.screen.data({**seen.status.model_dump(mode="json"), "requests": requests, "result": None})
+    return Exit.DONE
+
+
+def _ended(task_id: str, outcome: Outcome) -> dict[str, object]:
+    result = outcome.result.model_dump(mode="json") if outcome.result else None
+    return {"task_id": task_id, "status": outcome.status, "reason": outcome.reason, "requests": [], "result": result}
+
+
+def watch(task_id: TaskId, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Follow a task to its end, live. With --json: a line for each change, the last one with the result."""
+
+    async def verb(desk: Desk) -> Exit:
+        task = desk.task(task_id)
+        await task.describe()
+        outcome = await (_stream(desk, task_id) if as_json else watch_task(desk.screen, task))
+        if not as_json:
+            show_end(desk.screen, outcome)
+        return Exit.DONE if outcome.is_completed else Exit.NO
+
+    at_the_desk(verb, config=config, as_json=as_json)
+
+
+async def _stream(desk: Desk, task_id: str) -> Outcome:
+    async for seen in follow(desk.task(task_id)):
+        if seen.outcome is not None:
+            desk.screen.data(_ended(task_id, seen.outcome), on_one_line=True)
+            return seen.outcome
+        if seen.status is not None:
+            requests = [one.model_dump(mode="json") for one in seen.requests]
+            desk.screen.data({**seen.status.model_dump(mode="json"), "requests": requests}, on_one_line=True)
+    raise AssertionError("a followed task ends with an outcome")
