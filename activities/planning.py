@@ -12,7 +12,7 @@ from activities.visit import Clock
 from core import names
 from core.briefing import Prompt
 from core.checking import check_plan
-from core.contract import Contract
+from core.contract import Contract, Terms
 from core.errors import CallerError, ConfigError, LedgerDown, PlannerBusy, PlannerDown
 from core.messages import PlannerUnavailable, PlanOrder, PlanProposed, PlanRefused, PlanReport
 from core.plan import Fault, Plan
@@ -112,9 +112,20 @@ def _judge(order: PlanOrder, catalogue: dict[str, Contract], reply: Reply) -> Pl
         "latency_ms": reply.latency_ms,
     }
     if isinstance(checked, Plan):
-        terms = {step.tool: catalogue[step.tool].terms() for step in checked.steps}
-        return PlanProposed(plan=checked, terms=terms, **common)
+        return PlanProposed(plan=checked, terms=_terms(catalogue, checked), **common)
     return PlanRefused(faults=tuple(_short(fault) for fault in checked[:_MOST_FAULTS]), **common)
+
+
+def _terms(catalogue: dict[str, Contract], plan: Plan) -> dict[str, Terms]:
+    """Take the terms of every tool of the plan, and of the tools that may have to stand in for them."""
+    terms: dict[str, Terms] = {}
+    tools = [step.tool for step in plan.steps]
+    while tools:
+        contract = catalogue.get(tools.pop())
+        if contract is not None and contract.name not in terms:
+            terms[contract.name] = contract.terms()
+            tools += [contract.fallback] if contract.fallback else []
+    return terms
 
 
 def _check(order: PlanOrder, catalogue: dict[str, Contract], document: Json) -> Plan | list[Fault]:

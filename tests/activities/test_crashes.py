@@ -1,8 +1,10 @@
 """The table "crash point x effect" of the design, row by row, with the applications counted at the provider."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from activities.results import pack, settle_with
 from core.messages import OutcomeUnknown, Ruling, ToolRefused, ToolSucceeded, ToolUnavailable
@@ -170,6 +172,20 @@ async def test_commit_whose_answer_was_lost_is_looked_up_in_the_tools_database(
     assert (len(bench.provider.applied), bench.provider.requests) == (1, requests)
 
 
+async def test_last_send_that_was_committed_unheard_is_no_failure(bench: Bench) -> None:
+    bench.use_tools(attempts=1)
+    bench.database.commit_fate = ["answer_lost"]
+    assert isinstance(await bench.call("refund_transactional"), ToolSucceeded)
+    assert len(bench.provider.applied) == 1
+
+
+async def test_call_in_doubt_is_sent_again_after_a_pause(bench: Bench) -> None:
+    bench.provider.script = ["lost"]
+    with pytest.raises(ApplicationError) as raised:
+        await bench.attempt("refund_keyed", bench.order("refund_keyed"))
+    assert (raised.value.next_retry_delay, bench.provider.requests) == (timedelta(milliseconds=200), 1)
+
+
 async def test_error_inside_a_transaction_rolls_back_and_is_tried_again(bench: Bench) -> None:
     bench.provider.script = [KeyError("a bug in the tool"), "answer_lost"]
     assert isinstance(await bench.call("refund_transactional"), ToolSucceeded)
@@ -256,7 +272,9 @@ async def test_live_lease_is_waited_for(bench: Bench) -> None:
 
 async def test_found_by_a_probe_counts_under_a_live_lease(bench: Bench) -> None:
     await crash_at(bench, "refund_probed", APPLIED)
-    assert isinstance(await bench.attempt("refund_probed", bench.order("refund_probed")), ToolSucceeded)
+    report = await bench.attempt("refund_probed", bench.order("refund_probed"))
+    assert isinstance(report, ToolSucceeded)
+    assert report.verified is True, "asking the provider is reading back"
 
 
 async def test_mark_that_is_too_old_sends_nothing(bench: Bench) -> None:

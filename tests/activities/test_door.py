@@ -305,6 +305,20 @@ async def test_preflight_that_keeps_failing_is_unavailable(bench: Bench) -> None
     assert (bench.provider.preflights, bench.provider.requests) == (3, 0)
 
 
+async def test_nothing_is_sent_when_its_answer_could_come_too_late(bench: Bench) -> None:
+    """Temporal cuts an attempt off at its budget: a send that is under way then would be a doubt for nothing."""
+    original = bench.tools["refund_checked"].preflight
+
+    async def slow(call: Any, args: Any) -> Any:
+        bench.clock.advance(seconds=15)
+        return await original(call, args)
+
+    bench.tools["refund_checked"].preflight = slow  # type: ignore[method-assign]
+    with pytest.raises(ApplicationError, match="too little time"):
+        await bench.attempt("refund_checked", bench.order("refund_checked"))
+    assert bench.provider.requests == 0
+
+
 async def test_success_is_not_turned_into_a_refusal_by_its_own_preflight(bench: Bench) -> None:
     bench.ledger.faults["settle"] = ["crash_after"]
     await bench.crash("refund_checked")
