@@ -142,9 +142,11 @@ def paste(request: Request) -> tuple[str, str]:
 
 def _how(request: Request) -> str:
     signal, data = paste(request)
-    choices = f" Choices: {', '.join(f'`{one}`' for one in request.choices)}." if request.choices else ""
-    reject = " To refuse, send `reject` with the same." if request.kind is RequestKind.APPROVAL else choices
-    return f"*More Actions*, *Send a Signal*, choose `{signal}`, paste:{reject}\n{fence(data, 'json')}"
+    other = "to refuse, choose `reject`" if request.kind is RequestKind.APPROVAL else ""
+    if request.kind in (RequestKind.OUTCOME, RequestKind.STUCK):
+        other = "the choices are " + ", ".join(f"`{one}`" for one in request.choices)
+    also = f" ({other})" if other else ""
+    return f"*More Actions*, *Send a Signal*, choose `{signal}`{also} and paste\n{fence(data, 'json')}"
 
 
 def _steps(state: TaskState) -> str:
