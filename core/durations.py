@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer
 
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds", "ms": "milliseconds"}
-_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|[wdhms])", re.ASCII)
+_PART = re.compile(r"(\d{1,8}(?:\.\d{1,6})?)(ms|[wdhms])", re.ASCII)
 _LONGEST = timedelta(days=36_500)
 
 

@@ -2,10 +2,11 @@
 
 import math
 import urllib.error
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from types import FrameType
 from typing import Any
 
 from core.ports import Sorted
@@ -13,6 +14,7 @@ from tools.sorting.network import sort_network
 from tools.sorting.words import lineage, not_sent, refused, unknown
 
 _UNDECIDED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY})
+_FOLLOWING = frozenset({"_send_handling_redirects", "_request"})
 _LONGEST_BODY = 300  # characters of a refusal's body that the planner is told
 
 
@@ -81,15 +83,35 @@ def _body(response: object) -> str:
 
 
 def _connect_failed(error: BaseException) -> Sorted:
-    return not_sent("connect_failed", error)
+    return _redirected(error) or not_sent("connect_failed", error)
 
 
 def _no_connection_free(error: BaseException) -> Sorted:
-    return not_sent("no_connection_free", error)
+    return _redirected(error) or not_sent("no_connection_free", error)
 
 
 def _bad_url(error: BaseException) -> Sorted:
-    return refused("bad_url", error)
+    return _redirected(error) or refused("bad_url", error)
+
+
+def _redirected(error: BaseException) -> Sorted | None:
+    """Say unknown when an answer came before and only its redirect failed: the request itself was received.
+
+    Only the traceback shows it: the responses so far are `history` in httpx and aiohttp, and requests (which follows
+    redirects unless told otherwise) has a function for it.
+    """
+    for frame in _frames(error):
+        follows = frame.f_code.co_name in _FOLLOWING and bool(frame.f_locals.get("history"))
+        if follows or frame.f_code.co_name == "resolve_redirects":
+            return unknown("redirect_failed", error)
+    return None
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    trace = error.__traceback__
+    while trace is not None:
+        yield trace.tb_frame
+        trace = trace.tb_next
 
 
 def _timeout(error: BaseException) -> Sorted:
@@ -129,12 +151,12 @@ def _stripe_connection(error: BaseException) -> Sorted:
 
 def _sent_once(error: BaseException) -> bool:
     """Read the SDK's count of retries off the traceback, the only place that has it (stripe 16.1)."""
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_name.startswith("_request_with_retries_internal"):
-            return trace.tb_frame.f_locals.get("num_retries") == 0
-        trace = trace.tb_next
-    return False
+    counts = {
+        frame.f_locals.get("num_retries")
+        for frame in _frames(error)
+        if frame.f_code.co_name.startswith("_request_with_retries_internal")
+    }
+    return counts == {0}
 
 
 def _stripe(error: Any) -> Sorted:
@@ -180,6 +202,7 @@ _BY_CLASS: dict[str, Callable[[Any], Sorted]] = {
     "aiohttp.ConnectionTimeoutError": _connect_failed,
     "aiohttp.ClientHttpProxyError": _connect_failed,
     "aiohttp.InvalidURL": _bad_url,
+    "aiohttp.NonHttpUrlClientError": _bad_url,
     "aiohttp.ClientResponseError": _aiohttp_response,
     "aiohttp.ServerTimeoutError": _timeout,
     "aiohttp.ClientError": _connection_lost,
