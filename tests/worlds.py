@@ -109,7 +109,7 @@ class Mailbox:
 
 @dataclass
 class World:
-    """Agents, ledger and worker of one test."""
+    """Agents, ledger and worker of one test. `prefix` goes before the task ids; `started` keeps every handle."""
 
     client: Client
     folder: Path
@@ -117,7 +117,10 @@ class World:
     mailbox: Mailbox = field(default_factory=Mailbox)
     search_attributes: bool = True
     transactions: Any = None
+    task_queue: str = TASK_QUEUE
+    prefix: str = ""
     agents: dict[str, Agent] = field(default_factory=dict)
+    started: list[WorkflowHandle[Any, Any]] = field(default_factory=list)
 
     def get(self, name: str) -> Agent:
         if name not in self.agents:
@@ -142,9 +145,9 @@ class World:
         """Add an agent whose models answer from scripts: each is a list of replies (a plan, or an entry)."""
         route = []
         for index, replies in enumerate(scripts):
-            path = self.folder / f"{name}-{index}.json"
-            path.write_text(json.dumps({"replies": [_entry(reply) for reply in replies]}))
-            route.append(Model(name=f"scripted:{path}"))
+            script = f"{name}-{index}.json"
+            (self.folder / script).write_text(json.dumps({"replies": [_entry(reply) for reply in replies]}))
+            route.append(Model(name=f"scripted:{script}"))
         profile = Profile(
             agent=name,
             owner=owner,
@@ -171,11 +174,11 @@ class World:
         )
         return build_activities(needs)
 
-    def worker(self, *, task_queue: str = TASK_QUEUE, cached: int = 0, **options: Any) -> Worker:
+    def worker(self, *, task_queue: str | None = None, cached: int = 0, **options: Any) -> Worker:
         """A worker; with no workflow cached each task is replayed from its start at every step."""
         return Worker(
             self.client,
-            task_queue=task_queue,
+            task_queue=task_queue or self.task_queue,
             workflows=[AgentTask],
             activities=self.activities(),
             workflow_runner=sandboxed(),
@@ -185,8 +188,15 @@ class World:
         )
 
     async def start(self, task_id: str, agent: str = "desk", **wish: Json) -> WorkflowHandle[Any, Any]:
-        wish = {"agent": agent, "goal": "do it", **wish}
-        return await self.client.start_workflow(names.WORKFLOW, wish, id=task_id, task_queue=TASK_QUEUE)
+        return await self.start_with(task_id, {"agent": agent, "goal": "do it", **wish})
+
+    async def start_with(self, task_id: str, *inputs: Any) -> WorkflowHandle[Any, Any]:
+        """Start a task with whatever somebody may send."""
+        handle = await self.client.start_workflow(
+            names.WORKFLOW, args=inputs, id=f"{self.prefix}{task_id}", task_queue=self.task_queue
+        )
+        self.started.append(handle)
+        return handle
 
 
 def _entry(reply: Json) -> Json:

@@ -4,9 +4,11 @@ History is the list of events; every decision is made in `core/machine.py`.
 """
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, NoReturn, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -49,13 +51,15 @@ from core.profile import EndStatus
 from core.record import Json
 from core.task import Status, TaskSpec, TaskState
 from workflows import options
-from workflows.payloads import Undecodable, lenient, read
+from workflows.payloads import Undecodable, decode, lenient, read
 
 _STATUS = SearchAttributeKey.for_keyword(names.STATUS_ATTRIBUTE)
 _AGENT = SearchAttributeKey.for_keyword(names.AGENT_ATTRIBUTE)
 _WAITING_FOR = SearchAttributeKey.for_keyword_list(names.WAITING_FOR_ATTRIBUTE)
 _WAITING_SINCE = SearchAttributeKey.for_datetime(names.WAITING_SINCE_ATTRIBUTE)
 _PASSING = (Status.INITIALIZING, Status.VALIDATING)
+_WAITING_FOR_BYTES = 1500
+"""Temporal refuses a search attribute beyond 2,048 bytes of JSON, and with it the workflow task, for ever."""
 
 
 @workflow.defn(name=names.WORKFLOW, failure_exception_types=[LastmileError])
@@ -311,10 +315,9 @@ class AgentTask:
 def _first_state(raw: object) -> TaskState:
     """Make or take over the state; a bad input ends the task with the reason."""
     try:
-        given = read(raw)
-        if isinstance(given, dict) and "carried" in given and workflow.info().continued_run_id:
-            return TypeAdapter(TaskState).validate_python(given["carried"])
-        spec = TaskSpec.model_validate_json(workflow.payload_converter().to_payload(given).data)
+        if workflow.info().continued_run_id and isinstance(carried := decode(raw), dict) and "carried" in carried:
+            return TypeAdapter(TaskState).validate_python(carried["carried"])
+        spec = TaskSpec.model_validate(read(raw))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'input'}: {one['msg']}" for one in error.errors()[:10])
         raise _bad_input(wrong) from None
@@ -352,6 +355,12 @@ def _attributes(state: TaskState, waiting: tuple[str, ...]) -> list[Any]:
     return [
         _STATUS.value_set(state.seen_status.value),
         _AGENT.value_set(state.spec.agent),
-        _WAITING_FOR.value_set(list(waiting)) if waiting else _WAITING_FOR.value_unset(),
+        _WAITING_FOR.value_set(_that_fit(waiting)) if waiting else _WAITING_FOR.value_unset(),
         since,
     ]
+
+
+def _that_fit(waiting: tuple[str, ...]) -> list[str]:
+    """Leave out the last names where they are too many; the roles come first, and the requests name everybody."""
+    sizes = accumulate(len(json.dumps(name)) + 1 for name in waiting)
+    return [name for name, size in zip(waiting, sizes, strict=True) if size <= _WAITING_FOR_BYTES]

@@ -14,12 +14,13 @@ from typing import Any, NoReturn, TypeVar, cast
 from temporalio.common import RawValue
 
 from core.record import Json
+from core.values import unfit_values
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 class Undecodable(ValueError):
-    """A payload that is no JSON, or several where one is expected."""
+    """A payload that is no JSON, or holds what cannot be passed on, or several where one is expected."""
 
 
 def lenient(handler: Handler) -> Handler:
@@ -45,6 +46,16 @@ def _one(args: tuple[object, ...]) -> tuple[object, ...]:
 
 
 def read(raw: object) -> Json:
+    """Decode what others sent. What could not be passed on (half a surrogate pair, an infinity, a number beyond 2^53,
+    endless nesting) would fail every later workflow task, so it ends here. Raises Undecodable.
+    """
+    value = decode(raw)
+    for where, problem in unfit_values(value):
+        raise Undecodable(f"{where or 'it'}: {problem}")
+    return value
+
+
+def decode(raw: object) -> Json:
     """Decode what `lenient` passed on. Raises Undecodable."""
     if raw is None:
         return None
