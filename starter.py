@@ -1,7 +1,13 @@
 """The command line of Lastmile: ``python starter.py --help``. The verbs are in `cli`."""
 
-from cli.leaving import leave_process
-from cli.main import main
+import sys
+
+try:
+    from cli.leaving import leave_process
+    from cli.main import main
+except ModuleNotFoundError as missing:
+    sys.stderr.write(f"error: {missing.name} is not installed: run `make .venv`, then .venv/bin/python starter.py\n")
+    sys.exit(3)
 
 if __name__ == "__main__":
     leave_process(main())

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError
 
 from cli.errors import Unreachable
@@ -12,6 +13,11 @@ from config.settings import Settings, connect_options
 
 PATIENCE = timedelta(seconds=5)
 """How long a server may take to answer the first call."""
+
+
+def silence_sdk() -> None:
+    """Keep the SDK's native part from writing on the screen; what matters of it comes back as errors."""
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
 
 
 async def connect(settings: Settings, patience: timedelta = PATIENCE) -> Client:

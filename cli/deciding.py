@@ -1,4 +1,4 @@
-"""approve, reject, answer: what people say to an open request. The update `decide` takes it, or refuses with a reason."""
+"""approve, reject, answer: what people say to a request. The update `decide` takes it, or refuses with a reason."""
 
 from pathlib import Path
 from typing import Annotated
@@ -83,7 +83,7 @@ def _decide(task_id: str, said: Said, config: Path | None, as_json: bool) -> Non
         task = desk.task(task_id)
         request = await find_request(task, said.request)
         desk.screen.show(request_panel(task_id, request, with_how=False))
-        accepted = await task.decide(_bound(said, request))
+        accepted = await task.decide(bind(said, request))
         desk.screen.show(f"{_told(said, request)}; the task is now {accepted['status']}")
         desk.screen.data({**accepted, "request_id": request.id, "digest": request.digest})
         return Exit.DONE
@@ -111,7 +111,7 @@ def _not_open(wanted: str, found: list[RequestView]) -> list[RequestView]:
     raise Declined(f"no request {wanted!r} is open; open: {open_ones}")
 
 
-def _bound(said: Said, request: RequestView) -> dict[str, Json]:
+def bind(said: Said, request: RequestView) -> dict[str, Json]:
     """Bind an answer to exactly what was shown."""
     fields = {name: value for name, value in said.extra.items() if value != ""}
     if request.kind is RequestKind.QUESTION:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
@@ -168,17 +169,28 @@ async def replay_one(source: str, history: WorkflowHistory) -> Replayed:
     )
 
 
+_MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
+_NUMBER = re.compile(r"(?:event id: |event_id: |HistoryEvent\(id: )(\d+)")
+_QUOTED = re.compile(r"event '([^']+)'")
+
+
 def _difference(failure: Exception, history: WorkflowHistory) -> str:
-    """Name the event of the history at which today's code decides otherwise."""
+    """Name the event of the history at which today's code decides otherwise, as far as the SDK says it."""
     text = " ".join(str(failure).split()) or type(failure).__name__
-    number = next(
-        (int(found) for found in re.findall(r"(?:event_id|eventId|event id|HistoryEvent\(id): ?(\d+)", text)), 0
-    )
-    event = next((one for one in history.events if one.event_id == number), None)
-    where = (
-        f"event {number} ({EventType.Name(event.event_type).removeprefix('EVENT_TYPE_').lower()}): " if event else ""
-    )
-    return f"{where}{text[:1000]}"
+    if found := _MESSAGE.search(text):
+        text = found[1].removeprefix("[TMPRL1100] ")
+    event = _event(text, history)
+    kind = EventType.Name(event.event_type).removeprefix("EVENT_TYPE_").lower() if event else ""
+    return f"event {event.event_id} ({kind}): {text[:1000]}" if event else text[:1000]
+
+
+def _event(text: str, history: WorkflowHistory) -> HistoryEvent | None:
+    """Find the event that a message is about: by its number, or as the first one that names what the message quotes."""
+    if number := _NUMBER.search(text):
+        return next((one for one in history.events if one.event_id == int(number[1])), None)
+    if quoted := _QUOTED.search(text):
+        return next((one for one in history.events if f'"{quoted[1]}"' in str(one)), None)
+    return None
 
 
 def _told(one: Replayed) -> Text:

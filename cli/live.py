@@ -60,7 +60,8 @@ async def follow(task: Task) -> AsyncIterator[Look]:
                 yield now
             seen = now
             await asyncio.wait({ended}, timeout=pause)
-        yield Look(seen.status, (), seen.state, "", ended.result())
+        last = await _try_to_look(task, seen)
+        yield Look(last.status, (), last.state, "", ended.result())
     finally:
         ended.cancel()
 

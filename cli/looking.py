@@ -172,7 +172,13 @@ def show(task_id: TaskId, config: ConfigPath = None, as_json: AsJson = False) ->
 
 
 async def _show_running(desk: Desk, task_id: str) -> Exit:
-    seen = await look(desk.task(task_id))
+    try:
+        seen = await look(desk.task(task_id))
+    except NoWorker:
+        known = _listed(await desk.task(task_id).describe())
+        desk.screen.show(_table([known]))
+        desk.screen.data(known)
+        raise
     desk.screen.show(seen.picture())
     if seen.status is not None:
         requests = [one.model_dump(mode="json") for one in seen.requests]

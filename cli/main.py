@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import agents, auditing, deciding, demonstrating, developing, diagnosing, histories, looking, running, steering
+from cli.connection import silence_sdk
 from cli.errors import Exit, explain
 from cli.screen import Screen
 
@@ -90,6 +91,7 @@ def _quiet() -> None:
     """Keep libraries from writing on the screen, and any text from being one that the screen cannot show."""
     if not os.environ.get("LASTMILE_DEBUG"):
         logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+        silence_sdk()
     for stream in (sys.stdout, sys.stderr):
         reconfigure: Any = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from core.errors import LastmileError
@@ -32,9 +32,20 @@ def free_port() -> int:
 
 
 class Child:
-    """One running program. `pid` is its guard's, which leads a process group of its own: Ctrl-C does not reach it."""
+    """One running program. `pid` is its guard's, which leads a process group of its own: Ctrl-C does not reach it.
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, *, pass_fds: Sequence[int] = ()) -> None:
+    ``environ``: all of its environment; None: ours.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        *,
+        pass_fds: Sequence[int] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.name, self.log = name, log
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - fixed programs, no shell
@@ -44,6 +55,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 cwd=log.parent,
                 pass_fds=pass_fds,
+                env=environ,
                 start_new_session=True,
             )
 

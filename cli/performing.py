@@ -1,0 +1,136 @@
+"""The performance behind `demo`: sets the stage, has the story told, counts at the services, and takes all down."""
+
+import asyncio
+import secrets
+import shutil
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from cli.asking import Somebody
+from cli.audit_report import Audit
+from cli.audit_view import audit_picture
+from cli.auditing import make_audit
+from cli.errors import Exit, Unreachable
+from cli.outcomes import Outcome
+from cli.screen import Screen, grid
+from cli.story import CENTS, ORDER, ROOT, Stage, Story, staged
+from cli.telling import Teller
+from core.record import Record
+from demo.services import Counts
+
+_ALONE = timedelta(minutes=3)
+"""How long the story may take when nobody is asked anything; it takes about 15 s."""
+
+
+async def perform(screen: Screen, *, stay: bool) -> Exit:
+    """Play, count, and take down; SIGTERM ends it as Ctrl-C does."""
+    if (me := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
+    folder = ROOT / "var" / "demo" / secrets.token_hex(4)
+    teller = Teller(screen)
+    try:
+        code = await _play(teller, folder, stay=stay)
+    except TimeoutError:
+        raise Unreachable(f"the story did not come to its end within {_ALONE}; its logs are in {folder}") from None
+    finally:
+        teller.rest()
+    if code is Exit.DONE:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        screen.say(f"logs and data are kept in {folder}")
+    return code
+
+
+async def _play(teller: Teller, folder: Path, *, stay: bool) -> Exit:
+    is_present = sys.stdin.isatty() and teller.screen.is_live
+    async with staged(teller, folder) as stage, AsyncExitStack() as workers:
+        story = Story(stage, teller, Somebody("ana", teller, is_present=is_present))
+        async with asyncio.timeout(None if is_present else _ALONE.total_seconds()):
+            outcome = await story.play(workers)
+        teller.rest()
+        ending = await _look_back(stage, story, outcome)
+        _print(teller, stage, ending)
+        if stay:
+            await _stay(teller, stage)
+    return Exit.DONE if ending.is_right else Exit.NO
+
+
+class Ending(Record):
+    """How the story ended. `counts`: at the services themselves."""
+
+    outcome: Outcome
+    counts: Counts
+    was_killed: bool
+    audit: Audit
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the task completed, through the crash, with one refund, one e-mail and one note."""
+        found = self.counts
+        once = (found.refunds, found.emails, found.notes) == (1, 1, 1) and found.refunded_cents == CENTS
+        return self.outcome.is_completed and self.was_killed and once
+
+
+async def _look_back(stage: Stage, story: Story, outcome: Outcome) -> Ending:
+    counts = await stage.services.counts(ORDER)
+    audit = await make_audit(stage.settings, stage.task_id)
+    return Ending(outcome=outcome, counts=counts, was_killed=story.was_killed, audit=audit)
+
+
+def _print(teller: Teller, stage: Stage, ending: Ending) -> None:
+    screen = teller.screen
+    for step in ending.audit.steps:
+        if step.evidence == "probe":
+            note = f"{step.sends} send; the provider was asked whether it had happened, and it had"
+            teller.tell(f"the doubt about {step.tool} is resolved: evidence is a probe", note, "✓", "green")
+    is_completed = ending.outcome.is_completed
+    mark, style = ("✓", "bold green") if is_completed else ("✗", "bold red")
+    said = ending.outcome.result.answer if ending.outcome.result else ""
+    teller.tell(ending.outcome.status, said if is_completed else ending.outcome.reason, mark, style)
+    screen.show(Text("\nThe audit", style="bold underline"), audit_picture(ending.audit, full=False))
+    screen.show(Text("\nCounted at the services", style="bold underline"), _counts(ending), "")
+    page = Text.assemble(stage.server.page(stage.task_id), style="bold cyan")
+    screen.show(grid(("Temporal UI", page), ("", "" if ending.is_right else "not as it should be")))
+    screen.data(
+        {
+            "task_id": stage.task_id,
+            "is_right": ending.is_right,
+            "counts": ending.counts.model_dump(mode="json"),
+            "worker_killed": ending.was_killed,
+            "status": ending.outcome.status,
+            "ui": stage.server.page(stage.task_id),
+        }
+    )
+
+
+def _counts(ending: Ending) -> Table:
+    found = ending.counts
+    amount = f"{found.refunded_cents / 100:.2f} EUR in all"
+    rows = [
+        ("payment provider", "refund", found.refunds, amount),
+        ("mailbox", "e-mail", found.emails, ""),
+        ("CRM", "note", found.notes, ""),
+    ]
+    table = Table.grid(padding=(0, 2))
+    for where, what, count, note in rows:
+        mark = Text("✓", style="green") if count == 1 else Text("✗", style="bold red")
+        counted = Text(f"{count} {what}{'' if count == 1 else 's'}", style="bold")
+        table.add_row(mark, where, counted, Text(note, style="dim"))
+    return table
+
+
+async def _stay(teller: Teller, stage: Stage) -> None:
+    teller.screen.show(
+        Text("\nEverything stays up until Ctrl-C. In another terminal:", style="bold"),
+        f"  export LASTMILE_CONFIG={stage.config}",
+        f"  python starter.py show {stage.task_id}",
+        f"  ls {stage.folder / 'services'}",
+    )
+    with suppress(asyncio.CancelledError):  # both Ctrl-C and SIGTERM end it well
+        await asyncio.Event().wait()
