@@ -6,7 +6,7 @@ try:
     from cli.leaving import leave_process
     from cli.main import main
 except ModuleNotFoundError as missing:
-    sys.stderr.write(f"error: {missing.name} is not installed: run `make .venv`, then .venv/bin/python starter.py\n")
+    sys.stderr.write(f"error: {missing.name} is not installed: run `make install`, then .venv/bin/python starter.py\n")
     sys.exit(3)
 
 if __name__ == "__main__":

@@ -15,6 +15,12 @@ from core.receipts import Line
 from core.record import Json
 
 _SHORT = 240
+_WORDS = {
+    "ApprovalNeeded": "never sent",
+    "ToolRefused": "refused",
+    "ToolUnavailable": "unavailable",
+    "OutcomeUnknown": "outcome unknown",
+}
 _STYLES = {"SUCCEEDED": "green", "observed": "green", "FAILED": "red", "IN_DOUBT": "red", "NEEDS_PERSON": "red"}
 
 
@@ -75,7 +81,7 @@ def _step(one: StepAudit, full: bool) -> RenderableType:
         "  ",
         (visible(one.step), "bold"),
         f"  {visible(one.tool)}  ",
-        (f"{one.state.lower()}{known_by}{confirmed}", _STYLES.get(one.state, "yellow")),
+        (f"{_WORDS.get(one.state, one.state.lower())}{known_by}{confirmed}", _STYLES.get(one.state, "yellow")),
         (f"  {', '.join([one.effect, *numbers] if one.effect else numbers)}", "dim"),
     )
     problem = ": ".join(part for part in (one.code, one.message) if part)

@@ -76,6 +76,15 @@ class Ending(Record):
         once = (found.refunds, found.emails, found.notes) == (1, 1, 1) and found.refunded_cents == CENTS
         return self.outcome.is_completed and self.was_killed and once
 
+    @property
+    def moral(self) -> str:
+        """What the story has shown."""
+        if self.is_right:
+            return "The worker died with the money on its way, and still: one refund, one e-mail, one note."
+        if self.outcome.status == "REJECTED" and self.counts.refunds == 0:
+            return "It was rejected, so nothing was paid. Say y to see the rest of the story."
+        return "This is not how the story should end."
+
 
 async def _look_back(stage: Stage, story: Story, outcome: Outcome) -> Ending:
     counts = await stage.services.counts(ORDER)
@@ -96,7 +105,7 @@ def _print(teller: Teller, stage: Stage, ending: Ending) -> None:
     screen.show(Text("\nThe audit", style="bold underline"), audit_picture(ending.audit, full=False))
     screen.show(Text("\nCounted at the services", style="bold underline"), _counts(ending), "")
     page = Text.assemble(stage.server.page(stage.task_id), style="bold cyan")
-    screen.show(grid(("Temporal UI", page), ("", "" if ending.is_right else "not as it should be")))
+    screen.show(grid(("Temporal UI", page)), Text(ending.moral, style="bold"))
     screen.data(
         {
             "task_id": stage.task_id,
