@@ -183,7 +183,3 @@ def _table(bare: list[Cost], write: list[Cost], read: list[Cost]) -> Table:
         exact = [str(getattr(costs[-1], name)) for costs in (bare, write, read)]
         table.add_row(label, exact[0], exact[1], "", exact[2], "")
     return table
-
-
-if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
