@@ -20,6 +20,7 @@ from core.contract import Effect
 from core.messages import (
     ActivityBroke,
     ApprovalNeeded,
+    CallCancelled,
     CallTool,
     CancelRequested,
     Command,
@@ -85,6 +86,8 @@ def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
             return take_unavailable(state, event)
         case ToolSucceeded() | ToolRefused() | ToolUnavailable() | ApprovalNeeded() | OutcomeUnknown() | EpochOpened():
             return _called(state, event)
+        case CallCancelled():
+            return _call_cancelled(state, event)
         case PersonAnswered():
             return _answered(state, event)
         case NotUnderstood():
@@ -315,6 +318,15 @@ def _broke(state: TaskState, event: ActivityBroke) -> TaskState:
         case "conclude" if rest == f"{state.round}:{state.conclusions}" and _is_concluding(state, None):
             return asking.hold(change(state, conclusions=state.conclusions + 1), "broke", event.reason)
     return state
+
+
+def _call_cancelled(state: TaskState, event: CallCancelled) -> TaskState:
+    step = state.steps.get(event.step)
+    if step is None or step.phase is not Phase.CALLING:
+        return state
+    if step.terms.effect is Effect.READ:
+        return put(state, step, phase=Phase.DROPPED, message="the task is ending")
+    return put(state, step, entry=step.entry + 1)
 
 
 def _call_broke(state: TaskState, visit: str, reason: str) -> TaskState:

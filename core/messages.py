@@ -338,6 +338,13 @@ class EpochOpened(Message):
     in_doubt: tuple[str, ...] = ()
 
 
+class CallCancelled(Message):
+    """A visit to the door was given up because the task is ending; the next one finds out what became of the call."""
+
+    kind: Literal["CallCancelled"] = "CallCancelled"
+    step: str
+
+
 class PersonAnswered(Message):
     """Somebody spoke: `form` is approve, reject, answer or decide, `payload` what they sent, as it came."""
 
@@ -442,6 +449,7 @@ Event = (
     | ApprovalNeeded
     | OutcomeUnknown
     | EpochOpened
+    | CallCancelled
     | PersonAnswered
     | NotUnderstood
     | GoalAmended

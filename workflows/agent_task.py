@@ -14,7 +14,7 @@ from typing import Any, NoReturn, cast
 from pydantic import TypeAdapter, ValidationError
 from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributeKey
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 
 from core import answers, machine, names, orders, views
 from core.card import card
@@ -22,6 +22,7 @@ from core.carrying import fold_old
 from core.errors import LastmileError
 from core.messages import (
     ActivityBroke,
+    CallCancelled,
     CallTool,
     CancelRequested,
     Command,
@@ -70,6 +71,7 @@ class AgentTask:
         self._state: TaskState | None = None
         self._inbox: deque[Event] = deque()
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._visits: dict[str, workflow.ActivityHandle[Any]] = {}
         self._alarms: dict[datetime, asyncio.Task[None]] = {}
         self._shown: tuple[Status, tuple[str, ...]] | None = None
 
@@ -99,6 +101,8 @@ class AgentTask:
             state = machine.apply(state, self._inbox.popleft(), workflow.now())
         self._state, commands = machine.decide(state)
         self._show()
+        if self._state.ending is not None:
+            self._give_up_visits()
         for command in commands:
             if isinstance(command, Finish):
                 return command
@@ -171,13 +175,28 @@ class AgentTask:
         if isinstance(order, ToolRefused):
             return order
         step = state.steps[command.step]
-        event: Event = await workflow.execute_activity(
+        visit = workflow.start_activity(
             step.tool,
             order,
             result_type=cast("type", ToolReport),
             **options.door(step.terms, f"{step.id} {step.planned.why}"),
         )
+        if not order.settle_only:
+            self._visits[command.id] = visit
+        try:
+            event: Event = await visit
+        except ActivityError as error:
+            if isinstance(error.cause, CancelledError):
+                return CallCancelled(step=step.id)
+            raise
+        finally:
+            self._visits.pop(command.id, None)
         return event
+
+    def _give_up_visits(self) -> None:
+        """The task is ending: what waits to be sent is not sent; what was sent is heard out (the door sees to it)."""
+        while self._visits:
+            self._visits.popitem()[1].cancel()
 
     def _set_alarm(self, until: datetime) -> None:
         """Keep one timer for the earliest moment; a later one is set when the time comes."""

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from temporalio.common import RetryPolicy
-from temporalio.workflow import ActivityConfig, LocalActivityConfig
+from temporalio.workflow import ActivityCancellationType, ActivityConfig, LocalActivityConfig
 
 from core.contract import Terms
 
@@ -56,5 +56,6 @@ def door(terms: Terms, summary: str) -> ActivityConfig:
         start_to_close_timeout=terms.budget,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=DOOR_RETRY,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary[:_MAX_SUMMARY],
     )
