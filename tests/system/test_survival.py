@@ -137,7 +137,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 async def fact(holds: Callable[[], bool], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - the fact is a file's, of another process
+        while not holds():
             await asyncio.sleep(0.02)
 
 

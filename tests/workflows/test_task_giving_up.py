@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import CancelledError
 
@@ -19,9 +20,9 @@ async def cancelled(handle: WorkflowHandle[object, object]) -> None:
     assert isinstance(failure.value.cause, CancelledError)
 
 
-async def fact(handle: WorkflowHandle[object, object], attributes: str) -> None:
+async def fact(handle: WorkflowHandle[object, object], kind: EventType.ValueType) -> None:
     async with asyncio.timeout(20):
-        while not any(event.HasField(attributes) for event in (await handle.fetch_history()).events):
+        while not any(event.event_type == kind for event in (await handle.fetch_history()).events):
             await asyncio.sleep(0.05)
 
 
@@ -64,7 +65,7 @@ async def test_cancel_in_mid_send_keeps_the_receipt_and_sends_once(tmp_path: Pat
             handle = await world.start("t-2")
             await asyncio.wait_for(began.wait(), 20)
             ending = asyncio.create_task(cancelled(handle))
-            await fact(handle, "activity_task_cancel_requested_event_attributes")
+            await fact(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED)
             assert not ending.done()
             go_on.set()
             await ending
