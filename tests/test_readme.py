@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.worlds import World, dev_server
 
 from config.agents import load_agents
 from config.settings import load
+from tests.worlds import World, dev_server
 
 README = Path(__file__).parent.parent / "README.md"
 _FILE = re.compile(r"^`(agents/[\w/.]+)`[^\n]*\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -50,7 +50,7 @@ def listens(port: int) -> bool:
 
 async def becomes_true(fact: Callable[[], bool], within_s: float = 15) -> bool:
     until = time.monotonic() + within_s
-    while not fact() and time.monotonic() < until:  # noqa: ASYNC110 - a fact of the machine tells nobody
+    while not fact() and time.monotonic() < until:
         await asyncio.sleep(0.05)
     return fact()
 
