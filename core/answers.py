@@ -51,7 +51,7 @@ def read_answer(form: str, payload: Json) -> Answer:
         case dict():
             fields = {name: value for name, value in payload.items() if value is not None}
         case _:
-            found = "a list" if isinstance(payload, list) else f"a {type(payload).__name__}"
+            found = "a list" if isinstance(payload, list) else "a number or a boolean"
             raise Misfit(f'it is {found}, and should be nothing, a name, or an object such as {{"by": "ana"}}')
     try:
         answer = Answer.model_validate(fields)

@@ -2,6 +2,7 @@
 
 from core.change import change, replan
 from core.contract import Effect
+from core.record import Json
 from core.references import Reference, find
 from core.task import Folded, Step, TaskState
 from core.views import capped
@@ -69,10 +70,15 @@ def _forget(state: TaskState, keep: set[str]) -> TaskState:
 
 def _light(step: Step) -> Step:
     planned = step.planned.model_copy(update={"args": capped(step.planned.args, _SMALL), "why": step.planned.why[:200]})
-    fields = {"planned": planned, "edited": None if step.edited is None else capped(step.edited, _SMALL)}
-    if step.blob is None and (shown := capped({"result": step.result}, _SMALL)) and "cut" in shown:
-        fields |= {"result": None, "forgotten": True, "preview": shown["cut"][:_PREVIEW], "size": shown["bytes"]}
-    return step.model_copy(update=fields)
+    edited = None if step.edited is None else capped(step.edited, _SMALL)
+    return step.model_copy(update={"planned": planned, "edited": edited, **_without_result(step)})
+
+
+def _without_result(step: Step) -> dict[str, Json]:
+    shown = capped({"result": step.result}, _SMALL)
+    if step.blob is not None or "cut" not in shown:
+        return {}
+    return {"result": None, "forgotten": True, "preview": shown["cut"][:_PREVIEW], "size": shown["bytes"]}
 
 
 def _cut_requests(state: TaskState, _excess: int) -> TaskState:

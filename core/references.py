@@ -122,7 +122,10 @@ def resolve(args: Json, source: Source) -> Resolved:
 def _fill(value: Json, at: str, source: Source, out: Resolved) -> Json:
     match value:
         case {"$from": _}:
-            return _defer_or(value, at, out, lambda: _take(value["$from"], value.get("path", ""), at, source, out))
+            reference = _read_value(value, at)
+            if isinstance(reference, Malformed):
+                raise Unresolvable(f"{at or '/'}: {reference.problem}")
+            return _defer_or(value, at, out, lambda: _take(reference, source, out))
         case dict():
             return {name: _fill(item, f"{at}/{escape(name)}", source, out) for name, item in value.items()}
         case list():
@@ -140,12 +143,12 @@ def _defer_or(expression: Json, at: str, out: Resolved, fill: Callable[[], Json]
         return None
 
 
-def _take(step: str, path: str, at: str, source: Source, out: Resolved) -> Json:
-    value, origin = source(step)
-    found = look_up(value, path)
+def _take(reference: Reference, source: Source, out: Resolved) -> Json:
+    value, origin = source(reference.step)
+    found = look_up(value, reference.path)
     if found is MISSING:
-        raise Unresolvable(f"{at or '/'}: {step} has nothing at {path!r}")
-    out.origin[at] = origin
+        raise Unresolvable(f"{reference.at or '/'}: {reference.step} has nothing at {reference.path!r}")
+    out.origin[reference.at] = origin
     return found
 
 
