@@ -14,7 +14,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkflowRunner
 
 from activities import Needs, build_activities
 from core import names
@@ -119,6 +119,7 @@ class World:
     transactions: Any = None
     task_queue: str = TASK_QUEUE
     prefix: str = ""
+    runner: WorkflowRunner = field(default_factory=sandboxed)
     agents: dict[str, Agent] = field(default_factory=dict)
     started: list[WorkflowHandle[Any, Any]] = field(default_factory=list)
 
@@ -181,7 +182,7 @@ class World:
             task_queue=task_queue or self.task_queue,
             workflows=[AgentTask],
             activities=self.activities(),
-            workflow_runner=sandboxed(),
+            workflow_runner=self.runner,
             max_cached_workflows=cached,
             graceful_shutdown_timeout=timedelta(seconds=30),
             **options,
