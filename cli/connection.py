@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import cache
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -15,8 +16,9 @@ PATIENCE = timedelta(seconds=5)
 """How long a server may take to answer the first call."""
 
 
+@cache
 def silence_sdk() -> None:
-    """Keep the SDK's native part from writing on the screen; what matters of it comes back as errors."""
+    """Keep the SDK's native part from writing on the screen, once per process; what matters comes back as errors."""
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
 
 

@@ -64,7 +64,10 @@ def explain(error: BaseException) -> tuple[str, Exit]:
 
 def faults_of(error: ValidationError) -> str:
     """Name what is wrong, and where, in one line; at most five faults."""
-    found = [f"{'.'.join(map(str, one['loc'])) or 'input'}: {one['msg']}" for one in error.errors()[:5]]
+    found = [
+        f"{'.'.join(map(str, one['loc'])) or 'input'}: {one['msg'].removeprefix('Value error, ')}"
+        for one in error.errors()[:5]
+    ]
     more = error.error_count() - len(found)
     return "; ".join(found) + (f"; and {more} more" if more else "")
 

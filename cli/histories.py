@@ -119,7 +119,7 @@ async def _histories(source: str, config: Path | None) -> AsyncIterator[Workflow
         yield read_history(Path(source))
         return
     if not source.isprintable() or not source.strip():
-        raise typer.BadParameter(f"{source[:60]!r} is neither a file nor a task's id")
+        raise CallerError(f"{source[:60]!r} is neither a file nor a task's id")
     try:
         client = await connect(load(config))
     except Unreachable as error:

@@ -6,6 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from core.errors import CallerError
 from core.record import Json
 
 LONGEST_ID = 200
@@ -51,19 +52,19 @@ def word_option(name: str, help_text: str) -> typer.models.OptionInfo:
 
 
 def parse_object(text: str, option: str) -> dict[str, Json]:
-    """Read a JSON object. Raises typer.BadParameter."""
+    """Read a JSON object. Raises CallerError."""
     value = parse_json(text, option)
     if not isinstance(value, dict):
-        raise typer.BadParameter(f"{option} takes a JSON object such as '{{\"amount_cents\": 500}}'")
+        raise CallerError(f"{option} takes a JSON object such as '{{\"amount_cents\": 500}}'")
     return value
 
 
 def parse_json(text: str, option: str) -> Json:
-    """Read JSON as the standard has it: no NaN. Raises typer.BadParameter."""
+    """Read JSON as the standard has it: no NaN. Raises CallerError."""
     try:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"{option} is no JSON: {_where(error)}") from None
+        raise CallerError(f"{option} is no JSON: {_where(error)}") from None
 
 
 def parse_pairs(pairs: list[str], option: str) -> dict[str, Json]:
@@ -72,9 +73,9 @@ def parse_pairs(pairs: list[str], option: str) -> dict[str, Json]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"{option} takes NAME=VALUE, not {pair[:60]!r}")
+            raise CallerError(f"{option} takes NAME=VALUE, not {pair[:60]!r}")
         if name in found:
-            raise typer.BadParameter(f"{option} {name[:60]!r} is given twice")
+            raise CallerError(f"{option} {name[:60]!r} is given twice")
         found[name] = _json_or_text(value)
     return found
 
@@ -87,13 +88,13 @@ def _json_or_text(value: str) -> Json:
 
 
 def read_file(path: Path, what: str) -> str:
-    """Read a text file that the caller named. Raises typer.BadParameter."""
+    """Read a text file that the caller named. Raises CallerError."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise typer.BadParameter(f"{what} {str(path)!r} cannot be read: {error.strerror}") from None
+        raise CallerError(f"{what} {str(path)!r} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise typer.BadParameter(f"{what} {str(path)!r} is no text in UTF-8") from None
+        raise CallerError(f"{what} {str(path)!r} is no text in UTF-8") from None
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -24,9 +24,6 @@ from core.errors import CallerError
 from core.record import Json
 from core.task import TaskSpec
 
-_LARGEST = 256 * 1024
-"""Bytes of inputs and goal; they stay in the task's state, which holds as much."""
-
 
 def run(
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="Name of an agent's folder.")],
@@ -110,17 +107,9 @@ def _details(spec: TaskSpec) -> str:
 
 def _spec(agent: str, goal: str, inputs: dict[str, Json], by: str, again: bool) -> TaskSpec:
     try:
-        spec = TaskSpec(agent=agent, goal=goal, inputs=inputs, requested_by=by, again=again)
-        size = len(names.canonical(spec.model_dump(mode="json")))
+        return TaskSpec(agent=agent, goal=goal, inputs=inputs, requested_by=by, again=again)
     except ValidationError as error:
         raise CallerError(f"this is no task: {faults_of(error)}") from None
-    except names.NotCanonical as error:
-        raise CallerError(f"the inputs cannot be kept exactly: {error}") from None
-    if size > _LARGEST:
-        raise CallerError(
-            f"goal and inputs are {size:,} bytes, and at most {_LARGEST:,} are taken: refer to large data"
-        )
-    return spec
 
 
 def _require_agent(settings: Settings, agent: str) -> None:

@@ -70,7 +70,7 @@ def read_inputs(path: Path | None, pairs: list[str]) -> dict[str, Json]:
     if path is not None:
         from_file = parse_json(read_file(path, "the file"), f"--inputs {str(path)!r}")
         if not isinstance(from_file, dict):
-            raise typer.BadParameter(f"--inputs {str(path)!r} holds no JSON object")
+            raise CallerError(f"--inputs {str(path)!r} holds no JSON object")
     return {**from_file, **parse_pairs(pairs, "--input")}
 
 

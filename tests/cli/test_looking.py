@@ -1,0 +1,83 @@
+from tests.cli.conftest import CommandLine
+from tests.cli.test_decisions import ask
+from tests.cli.waiting import until
+
+
+def listed(cli: CommandLine, *options: str) -> list[str]:
+    ran = cli("ls", "--json", *options)
+    assert ran.code == 0
+    return [one["task_id"] for one in ran.json]
+
+
+def test_inbox_of_a_person_and_of_a_role_holds_what_waits_for_them(cli: CommandLine) -> None:
+    ask(cli, "inbox-1")
+    assert "inbox-1" in listed(cli, "--waiting-for", "ana")
+    assert "inbox-1" in listed(cli, "--waiting-for", "finance", "--agent", "shop", "--status", "AWAITING_APPROVAL")
+    assert "inbox-1" not in listed(cli, "--waiting-for", "leo")
+    assert "inbox-1" in cli("ls").out
+    cli("cancel", "inbox-1")
+    until(cli, "inbox-1", "CANCELLED")
+    assert "inbox-1" not in listed(cli, "--waiting-for", "ana")
+
+
+def test_show_names_who_may_answer_and_how(cli: CommandLine) -> None:
+    ask(cli, "show-1")
+    shown = cli("show", "show-1").out
+    for part in (
+        "AWAITING_APPROVAL",
+        "ana, mia (finance)",
+        "python starter.py approve show-1 --request q1 --by ana",
+        "digest",
+    ):
+        assert part in shown
+    cli("cancel", "show-1")
+
+
+def test_paused_task_starts_nothing_until_it_is_resumed(cli: CommandLine) -> None:
+    ask(cli, "pause-1")
+    assert cli("pause", "pause-1", "--by", "leo", "--reason", "lunch").code == 0
+    until(cli, "pause-1", "PAUSED")
+    assert cli("resume", "pause-1").code == 0
+    until(cli, "pause-1", "AWAITING_APPROVAL")
+    cli("cancel", "pause-1")
+
+
+def test_amended_goal_is_planned_anew(cli: CommandLine) -> None:
+    ask(cli, "amend-1")
+    assert cli("amend", "amend-1", "--goal", "buy less tea", "--input", "what=tea", "--input", "count=1").code == 0
+    assert cli("watch", "amend-1", "--json").code == 0
+    assert cli("show", "amend-1", "--json").json["result"]["answer"] == "Bought 1 tea."
+
+
+def test_amendment_without_a_change_is_refused(cli: CommandLine) -> None:
+    ran = cli("amend", "whatever", "--by", "leo")
+    assert ran.code == 2
+    assert "names what changes" in ran.err
+
+
+def test_cancelled_task_says_so_and_exits_1(cli: CommandLine) -> None:
+    ask(cli, "cancel-1")
+    assert cli("cancel", "cancel-1").code == 0
+    watched = cli("watch", "cancel-1")
+    assert watched.code == 1
+    assert "CANCELLED" in watched.out
+    assert cli("cancel", "cancel-1").code in (0, 1)
+
+
+def test_unknown_task_is_named_by_every_verb(cli: CommandLine) -> None:
+    verbs = [("show",), ("watch",), ("approve",), ("reject",), ("pause",), ("resume",), ("cancel",), ("history",)]
+    for verb in [*verbs, ("replay",)]:
+        ran = cli(*verb, "no-such-task")
+        assert (ran.code, "there is no task 'no-such-task'" in ran.err) == (2, True), (verb, ran)
+    assert cli("answer", "no-such-task", "end").code == 2
+    assert cli("audit", "no-such-task").code == 2
+
+
+def test_text_of_others_is_shown_as_it_is(cli: CommandLine) -> None:
+    goal = "[red]buy[/red] \x1b[31mtea\u202e :smile:"
+    cli("run", "shop", goal, "--id", "odd [1]", "--input", "what=tea", "--input", "count=50")
+    until(cli, "odd [1]", "AWAITING_APPROVAL")
+    shown = cli("show", "odd [1]").out
+    assert r"[red]buy[/red] \u001b[31mtea\u202e :smile:" in shown
+    assert "'odd [1]'" in shown
+    cli("cancel", "odd [1]")

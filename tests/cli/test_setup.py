@@ -1,0 +1,217 @@
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli.attributes import missing_attributes
+from cli.devserver import dev_server
+from cli.errors import Unreachable
+from cli.worker_process import PROGRAM, running_worker
+from tests.cli.conftest import PLAN, CommandLine, Shop, write_agent, write_config
+
+ROOT = PROGRAM.parent
+
+
+def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the checkout as people do."""
+    command = [sys.executable, *argv]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environ}
+    )
+
+
+def test_tools_shows_the_contracts(cli: CommandLine) -> None:
+    contracts = {one["name"]: one for one in cli("tools", "shop", "--json").json}
+    assert contracts["buy"]["effect"] == "idempotent"
+    assert contracts["buy"]["args_schema"]["required"] == ["what", "count"]
+    assert "count: integer" in cli("tools", "shop").out
+
+
+def test_tools_of_an_unknown_agent_are_refused(cli: CommandLine) -> None:
+    ran = cli("tools", "shopp")
+    assert ran.code == 2
+    assert "did you mean 'shop'" in ran.err
+
+
+def test_doctor_finds_all_well(cli: CommandLine) -> None:
+    ran = cli("doctor", "--json")
+    assert ran.code == 0
+    assert {one["verdict"] for one in ran.json} == {"ok"}
+    assert {"configuration", "agent shop", "ledger", "Temporal", "search attributes", "worker"} <= {
+        one["check"] for one in ran.json
+    }
+
+
+def test_doctor_says_that_the_server_is_away_and_how_to_start_one(nowhere: CommandLine) -> None:
+    ran = nowhere("doctor")
+    assert ran.code == 3
+    assert "connection refused" in ran.out
+    assert "python starter.py dev" in ran.out
+
+
+def test_doctor_names_broken_agents_and_roles_that_nobody_holds(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_agent(tmp_path / "agents" / "broken", {"plan": PLAN})
+    (tmp_path / "agents" / "broken" / "agent.toml").write_text("owner = 3\n")
+    write_agent(tmp_path / "agents" / "fine", {"plan": PLAN}, policy='[approvals]\nescalate_to = ["board"]\n')
+    ran = CommandLine(write_config(tmp_path, shop.address), capsys)("doctor", "--json")
+    assert ran.code == 1
+    found = {(one["check"], one["verdict"]): one["found"] for one in ran.json}
+    assert "agent.toml:1: owner" in found["agent broken", "wrong"]
+    assert "'board' is named in agent.toml, and nobody holds it" in found["agent fine", "warning"]
+
+
+def test_doctor_names_a_missing_key(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    write_agent(tmp_path / "agents" / "fine", {"plan": PLAN}, policy="")
+    file = tmp_path / "agents" / "fine" / "agent.toml"
+    file.write_text(file.read_text().replace("scripted:script.json", "openai:some-model"))
+    ran = CommandLine(write_config(tmp_path, shop.address), capsys)("doctor")
+    assert ran.code == 1
+    assert "set OPENAI_API_KEY" in ran.out
+
+
+def test_doctor_names_a_ledger_that_cannot_be_written(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_agent(tmp_path / "agents" / "fine", {"plan": PLAN})
+    config = write_config(tmp_path, shop.address)
+    (tmp_path / "file").write_text("")
+    config.write_text(config.read_text().replace("ledger.db", "file/ledger.db"))
+    ran = CommandLine(config, capsys)("doctor")
+    assert ran.code == 3
+    assert "ledger" in ran.out
+
+
+def test_every_verb_says_in_one_sentence_that_the_server_is_away(nowhere: CommandLine) -> None:
+    verbs = [
+        ("run", "shop", "buy tea"),
+        ("ls",),
+        ("show", "x"),
+        ("watch", "x"),
+        ("approve", "x"),
+        ("reject", "x"),
+        ("answer", "x", "end"),
+        ("pause", "x"),
+        ("resume", "x"),
+        ("cancel", "x"),
+        ("amend", "x", "--goal", "other"),
+        ("history", "x"),
+        ("replay", "x"),
+        ("audit", "x"),
+    ]
+    for verb in verbs:
+        ran = nowhere(*verb)
+        assert ran.code == 3, (verb, ran)
+        assert "no Temporal server answers at 127.0.0.1:1 (connection refused)" in ran.err
+        assert len(ran.err.strip().splitlines()) == 1
+
+
+def test_taken_port_is_named_by_dev(nowhere: CommandLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = nowhere("dev", "--port", str(port))
+    assert ran.code == 3
+    assert f"port {port} of 127.0.0.1 cannot be used" in ran.err
+
+
+def test_dev_refuses_to_stand_in_for_a_server_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = CommandLine(write_config(tmp_path, "temporal.example:7233"), capsys)("dev")
+    assert ran.code == 2
+    assert "looks for one at temporal.example:7233" in ran.err
+
+
+async def test_server_of_dev_is_persistent_and_knows_our_search_attributes(tmp_path: Path) -> None:
+    from temporalio.client import Client  # noqa: PLC0415
+
+    async with dev_server(tmp_path, headless=True) as server:
+        client = await Client.connect(server.address)
+        assert await missing_attributes(client) == []
+        await client.start_workflow("AgentTask", {}, id="kept", task_queue="none")
+    async with dev_server(tmp_path, headless=True) as server:
+        client = await Client.connect(server.address)
+        assert (await client.get_workflow_handle("kept").describe()).id == "kept"
+        with pytest.raises(Unreachable, match="cannot be used"):
+            async with dev_server(tmp_path / "other", port=int(server.address.rpartition(":")[2]), headless=True):
+                pass
+
+
+def test_starter_ends_with_its_exit_code_and_no_traceback(tmp_path: Path) -> None:
+    config = write_config(tmp_path, "127.0.0.1:1")
+    ran = run("starter.py", "ls", LASTMILE_CONFIG=str(config))
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert ran.stderr.startswith("error: no Temporal server answers")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_worker_without_a_server_says_so_and_exits_3(tmp_path: Path) -> None:
+    ran = run("worker.py", "--config", str(write_config(tmp_path, "127.0.0.1:1")))
+    assert ran.returncode == 3
+    assert ran.stderr.splitlines()[-1].startswith("error: no Temporal server answers at 127.0.0.1:1")
+    assert "Traceback" not in ran.stderr
+
+
+def test_worker_with_a_bad_configuration_names_the_line(tmp_path: Path) -> None:
+    bad = tmp_path / "lastmile.toml"
+    bad.write_text("\n\nledger = 3\n")
+    ran = run("worker.py", "--config", str(bad))
+    assert ran.returncode == 2
+    assert f"{bad}:3: ledger" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_worker_serves_beside_a_broken_agent_and_says_so_and_drains(shop: Shop, tmp_path: Path) -> None:
+    write_agent(tmp_path / "agents" / "broken", {"plan": PLAN})
+    (tmp_path / "agents" / "broken" / "agent.toml").write_text("owner = 3\n")
+    config = write_config(tmp_path, shop.address)
+    log = tmp_path / "worker.log"
+    with log.open("wb") as output:
+        worker = subprocess.Popen([sys.executable, str(PROGRAM), "--config", str(config)], stderr=output)
+    try:
+        _wait_for(log, "worker.started")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+    finally:
+        worker.kill()
+    said = log.read_text()
+    assert "agent.refused" in said
+    assert "agent.toml:1: owner" in said
+    assert "worker.draining" in said
+    assert "worker.stopped" in said
+
+
+def _wait_for(log: Path, word: str, seconds: float = 20) -> None:
+    give_up_at = time.monotonic() + seconds
+    while word not in log.read_text():
+        assert time.monotonic() < give_up_at, log.read_text()
+        time.sleep(0.05)
+
+
+async def test_worker_registers_the_search_attributes_that_are_missing(tmp_path: Path) -> None:
+    from temporalio.testing import WorkflowEnvironment  # noqa: PLC0415
+
+    binary = str(Path(sys.executable).with_name("temporal"))
+    environment = await WorkflowEnvironment.start_local(dev_server_existing_path=binary, dev_server_log_level="error")
+    async with environment:
+        client = environment.client
+        assert len(await missing_attributes(client)) == 4
+        write_agent(tmp_path / "agents" / "shop", {"plan": PLAN})
+        config = write_config(tmp_path, client.service_client.config.target_host)
+        environ = {"SHOP_BOOK": str(tmp_path / "book.txt")}
+        async with running_worker(config, tmp_path / "worker.log", environ):
+            assert await missing_attributes(client) == []
+            wish = {"agent": "shop", "goal": "buy", "inputs": {"what": "tea", "count": 1}}
+            handle = await client.start_workflow("AgentTask", wish, id="first", task_queue="lastmile")
+            async with asyncio.timeout(30):
+                assert (await handle.result())["status"] == "COMPLETED"
+            failed = [event async for event in handle.fetch_history_events() if "TaskFailed" in str(event)]
+            assert failed == []
