@@ -13,6 +13,7 @@ from cli.attributes import missing_attributes
 from cli.devserver import dev_server
 from cli.errors import Unreachable
 from cli.worker_process import PROGRAM, running_worker
+from demo.child import free_port
 from tests.cli.conftest import PLAN, CommandLine, Shop, write_agent, write_config
 
 ROOT = PROGRAM.parent
@@ -215,3 +216,32 @@ async def test_worker_registers_the_search_attributes_that_are_missing(tmp_path:
                 assert (await handle.result())["status"] == "COMPLETED"
             failed = [event async for event in handle.fetch_history_events() if "TaskFailed" in str(event)]
             assert failed == []
+
+
+def test_dev_serves_until_it_is_told_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_agent(tmp_path / "agents" / "shop", {"plan": PLAN})
+    port = free_port()
+    config = write_config(tmp_path, f"127.0.0.1:{port}")
+    log, environ = tmp_path / "dev.log", {**os.environ, "SHOP_BOOK": str(tmp_path / "book.txt")}
+    with log.open("wb") as output:
+        command = [
+            sys.executable,
+            str(ROOT / "starter.py"),
+            "dev",
+            "--config",
+            str(config),
+            "--ui-port",
+            str(free_port()),
+        ]
+        dev = subprocess.Popen(command, stdout=output, stderr=output, env=environ)
+    try:
+        _wait_for(log, "worker.started")
+        ran = CommandLine(config, capsys)("run", "shop", "buy", "--input", "what=tea", "--input", "count=1", "--wait")
+        assert ran.code == 0
+        dev.send_signal(signal.SIGINT)
+        assert dev.wait(20) == 0
+    finally:
+        dev.kill()
+    assert "its UI" in log.read_text()
+    assert (tmp_path / "var" / "temporal.db").exists()
+    socket.create_server(("127.0.0.1", port)).close()
