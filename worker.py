@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -184,7 +184,7 @@ def configure_logs(*, is_for_people: bool, level: int = logging.INFO) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     render = structlog.dev.ConsoleRenderer() if is_for_people else structlog.processors.JSONRenderer()
-    last = [render] if is_for_people else [structlog.processors.format_exc_info, render]
+    last = [render] if is_for_people else [structlog.processors.format_exc_info, _event_first, render]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -198,6 +198,12 @@ def configure_logs(*, is_for_people: bool, level: int = logging.INFO) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _event_first(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Begin each line of JSON with when and what."""
+    first = {name: fields.pop(name) for name in ("timestamp", "level", "event") if name in fields}
+    return {**first, **fields}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

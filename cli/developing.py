@@ -58,7 +58,7 @@ async def _serve(settings: Settings, screen: Screen, port: int, ui_port: int) ->
                 ("Temporal", server.address),
                 ("its UI", Text(server.ui, style="bold cyan")),
                 ("data", str(settings.folder / "var")),
-                ("try", "python starter.py run support_desk 'Refund order 1042' --input order_id=1042 --wait"),
+                ("try", "python starter.py run AGENT 'what you want' --wait"),
             ),
             Text("Ctrl-C ends both; tasks go on where they were with the next `dev`.\n", style="dim"),
         )

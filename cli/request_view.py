@@ -77,7 +77,7 @@ def _circumstances(request: RequestView) -> Table:
         else "somebody answers"
     )
     return grid(
-        ("asked because", why),
+        ("the question" if request.kind is RequestKind.QUESTION else "asked because", why),
         ("planner's reason", request.why),
         ("note", request.note),
         ("who may answer", who_may(request)),
