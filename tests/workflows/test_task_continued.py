@@ -148,3 +148,24 @@ async def test_a_call_that_outlasts_the_drain_is_not_made_twice(
         result = await outcome_of(handle, seconds=60)
     assert result["status"] == "COMPLETED"
     assert max(shop.keys.values()) == shop.done("pay") == 1
+
+
+async def test_cancelled_at_the_boundary_the_call_under_way_is_settled_by_the_next_run(
+    world: World, shop: Shop
+) -> None:
+    shop.gate.clear()
+    two = plan(step("p", "pay", order_id="1", amount=5), step("n", "note", after=["p"], text="x"))
+    world.agent("desk", shop.tools, [two])
+    async with world.worker():
+        handle = await world.start("t")
+        await shop.sending.wait()
+        while len(await events_of(handle)) < 40:  # the run wants to end, and waits for the call
+            await handle.signal("resume", "carl")
+        await handle.cancel()
+        while len(await runs_of(world, handle)) < 2:
+            pass
+        shop.gate.set()
+        result = await outcome_of(handle, seconds=40)
+    assert result["status"] == "CANCELLED"
+    assert [(one["tool"], one["outcome"]) for one in result["effects"]] == [("pay", "succeeded")]
+    assert shop.effects == [("pay", {"order_id": "1", "amount": 5})]
