@@ -11,6 +11,7 @@ from core.visible import visible, visible_values
 MAX_BYTES = 256 * 1024
 _EFFECT_BYTES = 4 * 1024
 _REQUEST_BYTES = 16 * 1024
+_LINE_BYTES = 2 * 1024
 _ANSWER_BYTES = 64 * 1024
 
 
@@ -186,17 +187,17 @@ def status_view(state: TaskState) -> StatusView:
 
 def request_views(state: TaskState) -> list[RequestView]:
     """Answer the query `requests`; large arguments are shown in part, and said to be. Nothing in them can hide."""
-    room = min(MAX_BYTES // 8 // max(len(state.requests), 1), _REQUEST_BYTES)
+    room = min(MAX_BYTES // 20 // max(len(state.requests), 1), _REQUEST_BYTES)  # 8 fields, and escapes may double them
     return [_request(request, room) for request in state.requests.values()]
 
 
 def _request(request: Request, room: int) -> RequestView:
     fields = {name: getattr(request, name) for name in RequestView.model_fields}
-    for name in ("args", "facts", "origin"):
-        shown = visible_values(capped(fields[name], room))
-        fields[name] = {key: str(value) for key, value in shown.items()} if name == "origin" else shown
+    for name in ("args", "facts"):
+        fields[name] = capped(visible_values(fields[name]), room)
+    fields["origin"] = {at: str(source) for at, source in capped(visible_values(request.origin), room).items()}
     for name in ("reason", "why", "hint", "note", "rule"):
-        fields[name] = visible(fields[name][:2000][:room])
+        fields[name] = _cut(visible(fields[name]), min(room, _LINE_BYTES))
     return RequestView(**{**fields, "given": tuple(one.by for one in request.given)})
 
 
