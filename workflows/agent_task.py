@@ -157,8 +157,9 @@ class AgentTask:
             case Conclude():
                 conclusion = orders.conclude_order(state)
                 if isinstance(conclusion, tuple):
-                    return OutcomeNotVerified(unmet=conclusion)
-                return await self._local(names.CONCLUDE, conclusion, ConcludeReport)
+                    return OutcomeNotVerified(unmet=conclusion, entry=command.entry)
+                verdict = await self._local(names.CONCLUDE, conclusion, ConcludeReport)
+                return verdict.model_copy(update={"entry": command.entry})
         raise AssertionError(command)
 
     async def _local(self, activity: str, order: object, report: object) -> Event:
