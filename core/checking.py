@@ -46,7 +46,7 @@ def check_plan(
         return faults
     try:
         text = json.dumps(document)
-        plan = Plan.model_validate_json(text, strict=True)
+        plan = Plan.model_validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
         return [_shape_fault(one["loc"], one["msg"], document) for one in error.errors()[:50]]
     if len(text) > MAX_BYTES:

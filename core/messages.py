@@ -14,7 +14,7 @@ from core.plan import Fault, Plan
 from core.ports import Usage
 from core.profile import EndStatus, Limits, Profile
 from core.receipts import Approval
-from core.record import Json, Message
+from core.record import Json, Message, written
 
 # ------------------------------------------------------------------------------------------------------- commands
 
@@ -135,7 +135,7 @@ class PlanOrder(Message):
     requested_by: str = ""
     amendments: int = 0
     earlier: dict[str, str] = {}
-    limits: Limits = Limits()
+    limits: Annotated[Limits, written(Limits)] = Limits()
     attempts: int = 4
     max_output_tokens: int = 4096
 

@@ -1,13 +1,16 @@
-"""The plan as a document: a typed data-flow of tool calls. `core/checking.py` checks it, the machine runs it."""
+"""The plan as a document: a typed data-flow of tool calls. `core/checking.py` checks it, the machine runs it.
+
+Records: what a planner sends is read strictly there, what history holds (perhaps of a later version) tolerantly here.
+"""
 
 from pydantic import Field
 
-from core.record import Input, Json, Message
+from core.record import Json, Message, Record
 
 STEP_ID = r"^[a-z][a-z0-9_]{0,31}$"
 
 
-class PlannedStep(Input):
+class PlannedStep(Record):
     """One call of a tool. `args` may hold references; `after` adds order where no data flows; `repeat_of` names an
     earlier step whose effect is rightfully wanted a second time.
     """
@@ -20,13 +23,13 @@ class PlannedStep(Input):
     repeat_of: str | None = None
 
 
-class Outcome(Input):
+class Outcome(Record):
     """What the task answers once every step has succeeded and the agent's conditions hold."""
 
     answer: str
 
 
-class Plan(Input):
+class Plan(Record):
     """Steps (with or without `finish`), or `finish` alone, or `ask` alone. `confidence` is between 0 and 1."""
 
     steps: tuple[PlannedStep, ...] = ()

@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from core.record import Input, Message, Seconds
+from core.record import Input, Message, Seconds, written
 
 
 class EndStatus(StrEnum):
@@ -61,8 +62,8 @@ class Profile(Message):
     owner: str
     namespace: str = "default"
     route: tuple[Model, ...]
-    limits: Limits = Limits()
-    ladder: Ladder = Ladder()
+    limits: Annotated[Limits, written(Limits)] = Limits()
+    ladder: Annotated[Ladder, written(Ladder)] = Ladder()
     people: dict[str, tuple[str, ...]] = {}
     trust: str = "open"
     undo_on: tuple[EndStatus, ...] = ()

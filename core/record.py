@@ -3,7 +3,14 @@
 from datetime import timedelta
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 Json: TypeAlias = Any
 """A value that JSON can hold. It is checked where it enters, not here."""
@@ -40,3 +47,12 @@ class Input(BaseModel):
     """A value that a person, a model or a file sends: unknown fields are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def written(shape: type[Input]) -> BeforeValidator:
+    """Read an input that we wrote down: fields of a later version are ignored, so that a roll-back wedges no task."""
+
+    def known(value: Any) -> Any:
+        return {name: value[name] for name in value if name in shape.model_fields} if isinstance(value, dict) else value
+
+    return BeforeValidator(known)

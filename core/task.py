@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from core.messages import Ruling
 from core.plan import Plan, PlannedStep
 from core.profile import EndStatus, Profile
 from core.receipts import Approval
-from core.record import Input, Json, Message, Record
+from core.record import Input, Json, Message, Record, written
 from core.values import Given
 
 
@@ -239,7 +239,7 @@ class TaskState(Record):
     """
 
     task_id: str
-    spec: TaskSpec
+    spec: Annotated[TaskSpec, written(TaskSpec)]
     profile: Profile | None = None
     started_at: datetime
     now: datetime
