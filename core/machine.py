@@ -14,7 +14,7 @@ beside all this; `ending` lets what is in flight finish and sends nothing new.
 from datetime import datetime
 from typing import Any, assert_never
 
-from core import answers, asking, deciding, rounds
+from core import answers, asking, calls, deciding, rounds
 from core.change import change, in_phase, put, replan
 from core.contract import Effect
 from core.messages import (
@@ -51,16 +51,14 @@ from core.messages import (
     ToolUnavailable,
     Wait,
 )
-from core.orders import shown_args
 from core.plan import Fault
 from core.planning import enter_planning, route_model, take_plan, take_refusal, take_unavailable, unpark
 from core.profile import EndStatus
-from core.task import Phase, Stage, Step, TaskSpec, TaskState
+from core.task import Phase, Stage, TaskSpec, TaskState
 from core.views import status_of
 from core.visible import visible
 
 _KEPT_UNACCEPTED = 10
-_StepEvent = ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened
 
 
 def start(task_id: str, spec: TaskSpec, now: datetime) -> TaskState:
@@ -85,7 +83,7 @@ def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
         case PlannerUnavailable():
             return take_unavailable(state, event)
         case ToolSucceeded() | ToolRefused() | ToolUnavailable() | ApprovalNeeded() | OutcomeUnknown() | EpochOpened():
-            return _called(state, event)
+            return calls.take(state, event)
         case CallCancelled():
             return _call_cancelled(state, event)
         case PersonAnswered():
@@ -193,49 +191,6 @@ def _same_call(event: PlanProposed) -> dict[str, Any]:
     return {name: getattr(event, name) for name in ("model", "call", "attempts", "usage", "latency_ms")}
 
 
-def _called(state: TaskState, event: _StepEvent) -> TaskState:
-    step = state.steps.get(event.step)
-    if step is None or step.phase is not Phase.CALLING:
-        return state
-    match event:
-        case ToolSucceeded():
-            return rounds.succeed(state, step, event, shown_args(state, step))
-        case ToolRefused():
-            return _refused(state, step, event)
-        case ToolUnavailable():
-            return _unavailable(state, step, event)
-        case ApprovalNeeded():
-            if state.ending is not None or state.is_outdated:
-                why = state.ending.reason if state.ending else "the goal was amended"
-                return put(state, step, phase=Phase.DROPPED, message=why)
-            return asking.approval(state, step, event)
-        case OutcomeUnknown():
-            return asking.outcome(state, step, event)
-        case EpochOpened():
-            return state
-    assert_never(event)
-
-
-def _refused(state: TaskState, step: Step, event: ToolRefused) -> TaskState:
-    """Remember a definite no. One to a person's edit brings the planned arguments back before the approver."""
-    is_certain = event.outcome == "failed"  # what was written off may have happened: it is not to be made again
-    if step.edited is not None and is_certain and state.ending is None and not state.is_outdated:
-        note = f"Your edit was refused ({event.message or event.code}); these are the arguments as planned."
-        return rounds.revise(state, step, edited=None, edited_by="", edited_origin={}, message=note)
-    return put(
-        state, step, phase=Phase.REFUSED, code=event.code, message=event.message, outcome=event.outcome, ruling=None
-    )
-
-
-def _unavailable(state: TaskState, step: Step, event: ToolUnavailable) -> TaskState:
-    if state.ending is None and not state.is_outdated:
-        if fallen := rounds.fall_back(state, step):
-            return fallen
-        without = (*state.planning.without_tools, *step.tried, step.tool)
-        state = replan(state, without_tools=tuple(dict.fromkeys(without)))
-    return put(state, step, phase=Phase.UNAVAILABLE, code="unavailable", message=event.reason, outcome="failed")
-
-
 def _answered(state: TaskState, event: PersonAnswered) -> TaskState:
     try:
         request, answer = answers.fit(state, answers.read_answer(event.form, event.payload))
@@ -314,7 +269,7 @@ def _broke(state: TaskState, event: ActivityBroke) -> TaskState:
                 state, PlannerUnavailable(model=model.name, call=state.planning.call, reason=event.reason)
             )
         case "call":
-            return _call_broke(state, rest, event.reason)
+            return calls.broke(state, rest, event.reason)
         case "conclude" if rest == f"{state.round}:{state.conclusions}" and _is_concluding(state, None):
             return asking.hold(change(state, conclusions=state.conclusions + 1), "broke", event.reason)
     return state
@@ -327,13 +282,3 @@ def _call_cancelled(state: TaskState, event: CallCancelled) -> TaskState:
     if step.terms.effect is Effect.READ:
         return put(state, step, phase=Phase.DROPPED, message="the task is ending")
     return put(state, step, entry=step.entry + 1)
-
-
-def _call_broke(state: TaskState, visit: str, reason: str) -> TaskState:
-    step_id = visit.partition(":")[0]
-    step = state.steps.get(step_id)
-    if step is None or step.phase is not Phase.CALLING or visit != f"{step.id}:{step.revision}:{step.entry}":
-        return state
-    if step.terms.effect is Effect.READ:
-        return _unavailable(state, step, ToolUnavailable(step=step_id, reason=reason))
-    return asking.outcome(state, step, OutcomeUnknown(step=step_id, reason=reason))

@@ -187,6 +187,12 @@ def test_retry_with_other_arguments_says_that_they_are_a_persons() -> None:
     assert order.approvals == ()
 
 
+def test_refused_retry_with_other_arguments_does_not_send_the_planned_ones() -> None:
+    story = stuck().say("answer", {"choice": "retry", "by": "lea", "args": {"to": "z"}}).refused("r1.s1")
+    assert story.step("r1.s1").phase is Phase.REFUSED
+    assert not any(one.startswith("call:") for one in story.ids)
+
+
 def test_skip_does_without_the_step() -> None:
     story = stuck().say("answer", {"choice": "skip", "by": "lea"})
     assert story.step("r1.s1").phase is Phase.SKIPPED

@@ -1,0 +1,75 @@
+"""What comes back from the door: exactly one event for each visit of a step."""
+
+from typing import assert_never
+
+from core import asking, rounds
+from core.change import put, replan
+from core.contract import Effect
+from core.messages import (
+    ApprovalNeeded,
+    EpochOpened,
+    OutcomeUnknown,
+    ToolRefused,
+    ToolSucceeded,
+    ToolUnavailable,
+)
+from core.orders import shown_args
+from core.task import Phase, Step, TaskState
+
+CallEvent = ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened
+
+
+def take(state: TaskState, event: CallEvent) -> TaskState:
+    """Take in what a call brought; ignored unless the step is being called."""
+    step = state.steps.get(event.step)
+    if step is None or step.phase is not Phase.CALLING:
+        return state
+    match event:
+        case ToolSucceeded():
+            return rounds.succeed(state, step, event, shown_args(state, step))
+        case ToolRefused():
+            return _refused(state, step, event)
+        case ToolUnavailable():
+            return _unavailable(state, step, event)
+        case ApprovalNeeded():
+            if state.ending is not None or state.is_outdated:
+                why = state.ending.reason if state.ending else "the goal was amended"
+                return put(state, step, phase=Phase.DROPPED, message=why)
+            return asking.approval(state, step, event)
+        case OutcomeUnknown():
+            return asking.outcome(state, step, event)
+        case EpochOpened():
+            return state
+    assert_never(event)
+
+
+def _refused(state: TaskState, step: Step, event: ToolRefused) -> TaskState:
+    """Remember a definite no. One to a person's edit brings the planned arguments back before the approver."""
+    is_certain = event.outcome == "failed"  # what was written off may have happened: it is not to be made again
+    is_an_approvers_edit = step.edited is not None and bool(step.approvals)
+    if is_an_approvers_edit and is_certain and state.ending is None and not state.is_outdated:
+        note = f"Your edit was refused ({event.message or event.code}); these are the arguments as planned."
+        return rounds.revise(state, step, edited=None, edited_by="", edited_origin={}, message=note)
+    return put(
+        state, step, phase=Phase.REFUSED, code=event.code, message=event.message, outcome=event.outcome, ruling=None
+    )
+
+
+def _unavailable(state: TaskState, step: Step, event: ToolUnavailable) -> TaskState:
+    if state.ending is None and not state.is_outdated:
+        if fallen := rounds.fall_back(state, step):
+            return fallen
+        without = (*state.planning.without_tools, *step.tried, step.tool)
+        state = replan(state, without_tools=tuple(dict.fromkeys(without)))
+    return put(state, step, phase=Phase.UNAVAILABLE, code="unavailable", message=event.reason, outcome="failed")
+
+
+def broke(state: TaskState, visit: str, reason: str) -> TaskState:
+    """Give a call that ended in an error of none of ours a path: after a write nobody knows what happened."""
+    step_id = visit.partition(":")[0]
+    step = state.steps.get(step_id)
+    if step is None or step.phase is not Phase.CALLING or visit != f"{step.id}:{step.revision}:{step.entry}":
+        return state
+    if step.terms.effect is Effect.READ:
+        return _unavailable(state, step, ToolUnavailable(step=step_id, reason=reason))
+    return asking.outcome(state, step, OutcomeUnknown(step=step_id, reason=reason))
