@@ -33,7 +33,7 @@ demo: $(STAMP)
 	@$(PY) starter.py demo $(if $(STAY),--stay)
 
 test: $(STAMP)
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n 2 --dist loadfile
 
 test-ui: $(STAMP)
 	@.ci/need chromium chromium

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.errors import LastmileError
 
-READY_S = 20.0
+READY_S = 45.0
 """Seconds that a program may take until it answers."""
 
 STOP_S = 8.0

@@ -221,7 +221,7 @@ def ref(step_id: str, path: str = "") -> dict[str, str]:
     return {"$from": step_id, "path": path}
 
 
-async def until(handle: WorkflowHandle[Any, Any], *statuses: str, seconds: float = 20) -> dict[str, Json]:
+async def until(handle: WorkflowHandle[Any, Any], *statuses: str, seconds: float = 60) -> dict[str, Json]:
     """Wait until the task has one of the statuses; return the status view."""
     async with asyncio.timeout(seconds):
         while True:

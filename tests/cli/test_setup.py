@@ -190,7 +190,7 @@ def test_worker_serves_beside_a_broken_agent_and_says_so_and_drains(shop: Shop, 
     assert "worker.stopped" in said
 
 
-def _wait_for(log: Path, word: str, seconds: float = 20) -> None:
+def _wait_for(log: Path, word: str, seconds: float = 60) -> None:
     give_up_at = time.monotonic() + seconds
     while word not in log.read_text():
         assert time.monotonic() < give_up_at, log.read_text()

@@ -5,7 +5,7 @@ import time
 from tests.cli.conftest import CommandLine
 
 
-def until(cli: CommandLine, task_id: str, status: str, seconds: float = 20) -> dict[str, object]:
+def until(cli: CommandLine, task_id: str, status: str, seconds: float = 60) -> dict[str, object]:
     """Ask until the task stands so."""
     give_up_at = time.monotonic() + seconds
     while True:

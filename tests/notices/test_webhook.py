@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.ports import Notice
 from notices import LogNotifier, NoticeRejected, WebhookNotifier
@@ -86,6 +87,7 @@ async def test_webhook_that_is_not_there_is_an_error_that_keeps_the_address_secr
     assert "secret" not in str(raised.value)
 
 
-async def test_log_takes_every_notice(capsys: pytest.CaptureFixture[str]) -> None:
-    await LogNotifier().send(NOTICE)
-    assert "Approve a refund" in capsys.readouterr().out
+async def test_log_takes_every_notice() -> None:
+    with capture_logs() as lines:
+        await LogNotifier().send(NOTICE)
+    assert "Approve a refund" in str(lines)

@@ -135,7 +135,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def fact(holds: Callable[[], bool], seconds: float = 30) -> None:
+async def fact(holds: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.02)
@@ -171,7 +171,7 @@ async def test_task_survives_the_kill_of_worker_and_server_while_it_waits_for_ap
         await until(handle, "AWAITING_APPROVAL")
         assert desk.lines("paid.txt") == []
         await handle.signal("approve", {"by": "ana"})
-        result = await asyncio.wait_for(handle.result(), 40)
+        result = await asyncio.wait_for(handle.result(), 60)
     assert result["status"] == "COMPLETED"
     assert [effect["approved_by"] for effect in result["effects"]] == [["ana"], []]
     assert len(desk.lines("requests.txt")) == len(desk.lines("told.txt")) == 1
@@ -207,7 +207,7 @@ async def test_worker_killed_in_an_unrepeatable_call_asks_the_owner_and_never_se
         view = await until(handle, "AWAITING_PERSON", seconds=60)
         assert view["waiting_for"] == ["lead"]
         await handle.signal("answer", {"by": "lead", "choice": "happened", "evidence": "they called back"})
-        result = await asyncio.wait_for(handle.result(), 30)
+        result = await asyncio.wait_for(handle.result(), 60)
     assert result["status"] == "COMPLETED"
     assert len(desk.lines("told.txt")) == 1
 
@@ -221,8 +221,8 @@ async def test_sigterm_in_mid_effect_finishes_the_effect_and_exits_0(desk: Desk)
         worker.terminate()
         await fact(lambda: "worker.draining" in (desk.folder / "worker.log").read_text())
         desk.slow("slow_tell", on=False)
-        assert await asyncio.wait_for(worker.wait(), 30) == 0
+        assert await asyncio.wait_for(worker.wait(), 60) == 0
         await desk.worker()
-        result = await asyncio.wait_for(handle.result(), 40)
+        result = await asyncio.wait_for(handle.result(), 60)
     assert result["status"] == "COMPLETED"
     assert len(desk.lines("told.txt")) == 1

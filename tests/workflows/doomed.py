@@ -85,7 +85,7 @@ def spawn(address: str, queue: str, folder: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True)
 
 
-async def kill_in_mid_effect(process: "subprocess.Popen[bytes]", till: Till, seconds: float = 30) -> None:
+async def kill_in_mid_effect(process: "subprocess.Popen[bytes]", till: Till, seconds: float = 60) -> None:
     """Wait until the provider has taken the payment, and kill the worker that waits for its answer."""
     async with asyncio.timeout(seconds):
         while not till.asked:

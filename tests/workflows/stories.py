@@ -33,15 +33,17 @@ def activities_of(events: Sequence[HistoryEvent]) -> list[str]:
 
 
 def assert_never_failed(events: Sequence[HistoryEvent]) -> None:
-    """Assert that every workflow task went through: one that fails is the way in which a task hangs for ever."""
+    """Assert that no workflow task failed: that is the way in which a task hangs for ever.
+
+    One that timed out (a worker was stopped with it in hand, or the machine was busy) is simply handed out again.
+    """
     for event in events:
         failed = event.workflow_task_failed_event_attributes
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED and failed.cause not in _HARMLESS:
             raise AssertionError(f"event {event.event_id}: {failed.failure.message}\n{failed.failure.stack_trace}")
-        assert event.event_type != EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT, f"event {event.event_id} timed out"
 
 
-async def outcome_of(handle: WorkflowHandle[Any, Any], seconds: float = 20) -> dict[str, Any]:
+async def outcome_of(handle: WorkflowHandle[Any, Any], seconds: float = 60) -> dict[str, Any]:
     """Return the TaskResult of a task that ends, whichever way: as result, in the failure's details, or in the memo."""
     try:
         result: dict[str, Any] = await asyncio.wait_for(handle.result(), seconds)

@@ -56,7 +56,7 @@ class Server:
         if self.process is not None:
             kill(self.process)
 
-    async def connected(self, seconds: float = 30) -> Client:
+    async def connected(self, seconds: float = 60) -> Client:
         async with asyncio.timeout(seconds):
             while True:
                 try:
