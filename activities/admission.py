@@ -88,8 +88,8 @@ class Admission:
             return False
         try:
             return _reserve(visit, await self._check(visit)).fingerprint != row.fingerprint
-        except _No:
-            return True
+        except _No:  # cannot be told any more; the key is ours, so its row speaks
+            return False
 
     async def instead_of(self, visit: Visit, twin: Row) -> ToolReport:
         """Answer with what is known of an earlier call that wanted the same."""
@@ -126,8 +126,9 @@ class Admission:
         twin = await self._ledger.twin(reservation.task_id, reservation.similarity, reservation.key)
         if twin is None or twin.may_be_repeated(reservation.repeat_of):
             return
-        if twin.intent == reservation.intent and twin.state is RowState.RESERVED:
-            # an earlier revision of this very step that was never sent: it makes way
+        is_left_behind = twin.step.partition(".")[0] != visit.order.step.partition(".")[0]  # rounds do not overlap
+        if twin.state is RowState.RESERVED and (twin.intent == reservation.intent or is_left_behind):
+            # an earlier revision of this step, or a step of a round that is over, and never sent: it makes way
             if await self._ledger.move(twin.key, twin.fence, Move.CANCEL, "replaced by a later revision") is None:
                 raise NotYet("an earlier revision of this step is being made", back_off(1))
             return
@@ -149,11 +150,11 @@ class Admission:
     async def _judge(
         self, visit: Visit, checked: Checked, reservation: Reservation, row: Row | None
     ) -> Admitted | ToolReport:
-        if row is not None and row.sends and visit.order.ruling is not None:
-            allowed = Verdict(do=Do.ALLOW, rule="a person's ruling")  # whoever said "it did not happen" wants it sent
-            return Admitted(checked, allowed, reservation, (), ())
         verdict = await self._verdict(visit, checked)
         totals = (verdict.total,) if verdict.total else ()
+        is_ruled = row is not None and row.sends > 0 and visit.order.ruling is not None
+        if is_ruled and verdict.do is Do.ASK:  # whoever said "it did not happen" wants it sent
+            return Admitted(checked, verdict, reservation, (), totals)
         match verdict.do:
             case Do.DENY:
                 raise _refused(visit, "denied", f"{verdict.rule}: {verdict.reason}".rstrip(": "))

@@ -10,7 +10,6 @@ A pass either ends in one report, or moves the row and looks again, or raises No
 """
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import assert_never
@@ -36,6 +35,12 @@ _MOST_STEPS = 20  # moves of one row in one pass; a call that goes well takes tw
 _CLAIM_LASTS = timedelta(seconds=5)
 
 
+def _is_given_up(visit: Visit, row: Row | None) -> bool:
+    """Whether a person spoke of a call that was never sent (an attempt broke before): only "send it" is a reason to."""
+    ruling = visit.order.ruling
+    return ruling is not None and ruling.choice != "did_not_happen" and not (row and row.sends)
+
+
 class Door:
     """`clock` returns aware UTC; `sleep` pauses between tries of the ledger and of a read-back."""
 
@@ -56,11 +61,7 @@ class Door:
         with translated():
             order = activity.payload_converter().from_payload(args[0].payload, CallOrder)
             async with beating():
-                try:
-                    return await self._pass(await self._visit(order))
-                except asyncio.CancelledError:
-                    await finish(self._withdraw(order.key))
-                    raise
+                return await self._pass(await self._visit(order))
 
     async def _visit(self, order: CallOrder) -> Visit:
         info = activity.info()
@@ -134,6 +135,9 @@ class Door:
         return report
 
     async def _start(self, visit: Visit, row: Row | None) -> Row | ToolReport:
+        if _is_given_up(visit, row):
+            message = "it was certainly not sent, and whoever was asked did not want it sent"
+            return ToolRefused(step=visit.order.step, code="not_wanted", message=message)
         if visit.order.settle_only:
             return ToolUnavailable(step=visit.order.step, reason="not sent: the task is ending")
         admitted = await self._admission.admit(visit, row)
@@ -197,13 +201,3 @@ class Door:
         visit.log.warning("call.refused", code="key_conflict")
         message = "this call's key belongs to a call with other arguments; nothing was sent"
         return ToolRefused(step=visit.order.step, code="key_conflict", message=message)
-
-    async def _withdraw(self, key: str) -> None:
-        """Give a call up that was cancelled before it was sent; one that was sent keeps its row."""
-        details = activity.cancellation_details()
-        if details is None or not details.cancel_requested:
-            return  # the worker stops, or the server lost patience: the next attempt goes on
-        with contextlib.suppress(LedgerDown):
-            row = await self._ledger.find(key)
-            if row is not None and row.state is RowState.RESERVED:
-                await self._ledger.move(key, row.fence, Move.CANCEL, "cancelled before it was sent")

@@ -79,6 +79,8 @@ class Doubts:
             return await self._sender.succeed(visit, tool, row, packed, Evidence.PROBE)
         if visit.clock() < _settled_at(row, tool):
             raise NotYet("not there yet; it may still arrive", _settled_at(row, tool) - visit.clock())
+        if row.effect is Effect.UNREPEATABLE:
+            return await self._ask(visit, row, "the provider does not know it, but it must not be repeated unasked")
         return await self._absent(visit, row, "the provider does not know it")
 
     async def _probe_failed(self, visit: Visit, row: Row, error: Exception) -> Row | OutcomeUnknown:
@@ -184,11 +186,15 @@ def _settled_at(row: Row, tool: Tool) -> datetime:
 
 
 def _why(visit: Visit, tool: Tool, row: Row) -> str:
+    when = f" at {row.marked_at:%H:%M:%S} UTC" if row.marked_at else ""
+    times = f", the last of {row.sends} times," if row.sends > 1 else ""
+    sent = f"{row.tool} was sent{when}{times} and brought no answer that says what happened"
+    sent += f" ({row.message[:300]})" if row.message else ""
     if row.effect is Effect.UNREPEATABLE:
-        return f"{row.tool} was sent and brought no answer; it can neither be repeated nor looked up"
+        return f"{sent}; it can neither be repeated nor looked up"
     if row.effect is Effect.KEYED and row.sends < tool.contract.attempts and not visit.order.settle_only:
-        return f"{row.tool} was sent and brought no answer, and the provider may have forgotten the key"
-    return f"{row.tool} was sent {row.sends} times and brought no answer"
+        return f"{sent}; the provider may have forgotten the key"
+    return sent
 
 
 def _line_of(ruling: Ruling, row: Row) -> dict[str, Json]:

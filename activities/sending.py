@@ -10,8 +10,8 @@ from activities.faults import NotYet, asked_delay, back_off
 from activities.results import Packed, pack, settle_with
 from activities.visit import DeadlineOver, Visit, within
 from core.contract import Effect
-from core.errors import LedgerDown, NotSent
-from core.ports import Call, Certainty, Ledger, Sorted, Tool, Transactions
+from core.errors import LedgerDown, NotSent, Refused
+from core.ports import Call, Certainty, Ledger, Sorted, Tool, TransactionReceipt, Transactions
 from core.receipts import Evidence, Move, Row, RowState, Settlement
 from core.record import Json
 
@@ -133,7 +133,7 @@ class Sender:
         try:
             async with self._transactions.open(tool.contract.database or "", row.key, row.fingerprint) as transaction:
                 if transaction.existing is not None:
-                    return pack(transaction.existing.result, tool.contract.result_cap)
+                    return pack(_same(transaction.existing, row).result, tool.contract.result_cap)
                 result = await tool.send(replace(call, connection=transaction.connection), row.args)
                 packed = pack(result, tool.contract.result_cap)
                 await transaction.keep(packed.value)
@@ -216,6 +216,12 @@ def _sorted(tool: Tool, error: Exception) -> Sorted:
     return tool.sort(error)
 
 
+def _same(receipt: TransactionReceipt, row: Row) -> TransactionReceipt:
+    if receipt.fingerprint != row.fingerprint:
+        raise Refused("key_conflict", "the tool's database has the receipt of another call under this key")
+    return receipt
+
+
 def _may_follow_success(row: Row, found: Sorted) -> bool:
     """Whether an earlier send may have been applied although this one was refused.
 
@@ -226,4 +232,4 @@ def _may_follow_success(row: Row, found: Sorted) -> bool:
         return False
     if _SAYS_NOTHING.search(found.code):
         return True
-    return row.effect is Effect.IDEMPOTENT and _CONFLICT.search(found.code) is not None
+    return _CONFLICT.search(found.code) is not None

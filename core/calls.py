@@ -7,6 +7,7 @@ from core.change import put, replan
 from core.contract import Effect
 from core.messages import (
     ApprovalNeeded,
+    CallCancelled,
     EpochOpened,
     OutcomeUnknown,
     ToolRefused,
@@ -62,6 +63,16 @@ def _unavailable(state: TaskState, step: Step, event: ToolUnavailable) -> TaskSt
         without = (*state.planning.without_tools, *step.tried, step.tool)
         state = replan(state, without_tools=tuple(dict.fromkeys(without)))
     return put(state, step, phase=Phase.UNAVAILABLE, code="unavailable", message=event.reason, outcome="failed")
+
+
+def cancelled(state: TaskState, event: CallCancelled) -> TaskState:
+    """Look again at a call that was called back before it was sent: its row, if there is one, says how it stands."""
+    step = state.steps.get(event.step)
+    if step is None or step.phase is not Phase.CALLING:
+        return state
+    if step.terms.effect is Effect.READ and state.settles_only:
+        return put(state, step, phase=Phase.DROPPED, message="not needed any more")
+    return put(state, step, entry=step.entry + 1)
 
 
 def broke(state: TaskState, visit: str, reason: str) -> TaskState:

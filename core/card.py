@@ -130,14 +130,14 @@ def _value(value: Json, limit: int) -> str:
 
 
 def paste(request: Request) -> tuple[str, str]:
-    """Return the signal to choose and the JSON to paste for the first choice."""
+    """Return the signal to choose and the JSON to paste; the choice between several is left to the person."""
     base: dict[str, Json] = {"by": "YOUR NAME", "request_id": request.id}
     match request.kind:
         case RequestKind.APPROVAL:
             return "approve", json.dumps({**base, "digest": request.digest}, indent=1)
         case RequestKind.QUESTION:
             return "answer", json.dumps({**base, "text": "..."}, indent=1)
-    return "answer", json.dumps({**base, "choice": request.choices[0]}, indent=1)
+    return "answer", json.dumps({**base, "choice": " | ".join(request.choices)}, indent=1)
 
 
 def _how(request: Request) -> str:

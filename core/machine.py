@@ -15,8 +15,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from core import answers, asking, calls, deciding, rounds
-from core.change import change, in_phase, put, replan
-from core.contract import Effect
+from core.change import change, in_phase, replan
 from core.messages import (
     ActivityBroke,
     ApprovalNeeded,
@@ -85,7 +84,7 @@ def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
         case ToolSucceeded() | ToolRefused() | ToolUnavailable() | ApprovalNeeded() | OutcomeUnknown() | EpochOpened():
             return calls.take(state, event)
         case CallCancelled():
-            return _call_cancelled(state, event)
+            return calls.cancelled(state, event)
         case PersonAnswered():
             return _answered(state, event)
         case NotUnderstood():
@@ -273,12 +272,3 @@ def _broke(state: TaskState, event: ActivityBroke) -> TaskState:
         case "conclude" if rest == f"{state.round}:{state.conclusions}" and _is_concluding(state, None):
             return asking.hold(change(state, conclusions=state.conclusions + 1), "broke", event.reason)
     return state
-
-
-def _call_cancelled(state: TaskState, event: CallCancelled) -> TaskState:
-    step = state.steps.get(event.step)
-    if step is None or step.phase is not Phase.CALLING:
-        return state
-    if step.terms.effect is Effect.READ:
-        return put(state, step, phase=Phase.DROPPED, message="the task is ending")
-    return put(state, step, entry=step.entry + 1)

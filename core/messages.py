@@ -339,7 +339,7 @@ class EpochOpened(Message):
 
 
 class CallCancelled(Message):
-    """A visit to the door was given up because the task is ending; the next one finds out what became of the call."""
+    """A visit to the door was called back (the task ends, pauses, or wants something else); its row knows more."""
 
     kind: Literal["CallCancelled"] = "CallCancelled"
     step: str

@@ -23,7 +23,7 @@ WAITING_SINCE_ATTRIBUTE = "LastmileWaitingSince"
 
 
 class NotCanonical(ValueError):
-    """A value has no canonical JSON: NaN, an integer beyond 2^53, a lone surrogate, a key that is no string."""
+    """A value has no canonical JSON: NaN, an integer beyond 2^53 - 1, a lone surrogate, a key that is no string."""
 
 
 def canonical(value: Json) -> bytes:

@@ -84,7 +84,7 @@ def call_order(state: TaskState, command: CallTool) -> CallOrder | ToolRefused:
         approvals=step.approvals,
         ruling=step.ruling,
         repeat_of=_full_id(step, step.planned.repeat_of) if step.planned.repeat_of else None,
-        settle_only=state.ending is not None or state.is_outdated,
+        settle_only=state.settles_only,
     )
 
 

@@ -285,6 +285,11 @@ class TaskState(Record):
         """Whether the steps under way belong to a wish that was amended since: nothing more of them may be sent."""
         return bool(self.steps) and not self.plan_digest
 
+    @property
+    def settles_only(self) -> bool:
+        """Whether calls under way may only find out what became of them."""
+        return self.ending is not None or self.is_outdated
+
     def step(self, step_id: str) -> Step | None:
         """Find a step of this or an earlier round."""
         return self.steps.get(step_id) or self.past.get(step_id)

@@ -10,7 +10,8 @@ from pydantic import AfterValidator
 from core.record import Json
 
 MAX_DEPTH = 32
-MAX_INTEGER = 2**53
+MAX_INTEGER = 2**53 - 1
+"""The largest that RFC 8785 can write."""
 MAX_GIVEN_BYTES = 64 * 1024
 """Of inputs and arguments that people send: they are part of the state, which holds 256 kB in all."""
 
@@ -50,7 +51,7 @@ def _unfit(value: Json) -> str:
         case bool() | None | dict() | list():
             return ""
         case int() if abs(value) > MAX_INTEGER:
-            return "an integer beyond 2^53 cannot be passed on exactly"
+            return "an integer beyond 2^53 - 1 cannot be passed on exactly"
         case float() if not math.isfinite(value):
             return "NaN and infinities are no JSON"
         case int() | float():

@@ -27,12 +27,14 @@ async def _guarded(awaitable: Any) -> Any:
         return await awaitable
     except SystemExit as error:
         raise ToolStopped(f"the tool called sys.exit({error.code!r})") from error
+    except KeyboardInterrupt as error:  # a real Ctrl-C is a signal that the worker handles; this one is the tool's
+        raise ToolStopped("the tool raised KeyboardInterrupt") from error
 
 
 def _call(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     try:
         return function(*args, **kwargs)
-    except (SystemExit, StopIteration) as error:  # a future cannot carry these two
+    except (SystemExit, StopIteration, KeyboardInterrupt) as error:  # no future carries these
         raise ToolStopped(f"the tool let {type(error).__name__}({error}) escape") from error
 
 

@@ -101,7 +101,7 @@ class AgentTask:
             state = machine.apply(state, self._inbox.popleft(), workflow.now())
         self._state, commands = machine.decide(state)
         self._show()
-        if self._state.ending is not None:
+        if self._state.settles_only or self._state.paused:
             self._give_up_visits()
         for command in commands:
             if isinstance(command, Finish):
@@ -195,7 +195,7 @@ class AgentTask:
         return event
 
     def _give_up_visits(self) -> None:
-        """The task is ending: what waits to be sent is not sent; what was sent is heard out (the door sees to it)."""
+        """Call back what waits to be sent; what is being sent is heard out (the door sees to it)."""
         while self._visits:
             self._visits.popitem()[1].cancel()
 

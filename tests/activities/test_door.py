@@ -395,10 +395,8 @@ async def test_cancel_in_mid_send_waits_for_the_receipt(bench: Bench, effect: st
     assert (len(bench.provider.applied), bench.provider.requests) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("details", "state"), [(CANCEL, RowState.CANCELLED), (SHUTDOWN, RowState.RESERVED)], ids=["cancelled", "stops"]
-)
-async def test_cancel_before_the_mark_sends_nothing(bench: Bench, details: Any, state: RowState) -> None:
+@pytest.mark.parametrize("details", [CANCEL, SHUTDOWN], ids=["called back", "stops"])
+async def test_cancel_before_the_mark_sends_nothing(bench: Bench, details: Any) -> None:
     tool = "refund_unrepeatable"
     env = bench.environment(tool)
     bench.ledger.faults["claim"] = [lambda: env.cancel(details)]
@@ -406,7 +404,10 @@ async def test_cancel_before_the_mark_sends_nothing(bench: Bench, details: Any, 
         await bench.attempt(tool, bench.order(tool), env=env)
     assert bench.provider.requests == 0
     row = await bench.row(bench.order(tool))
-    assert (row.state, row.lease_until) == (state, bench.clock())
+    assert (row.state, row.lease_until) == (RowState.RESERVED, bench.clock())
+    assert isinstance(await bench.call(tool, settle_only=True), ToolUnavailable)
+    assert (await bench.row(bench.order(tool))).state is RowState.CANCELLED
+    assert bench.provider.requests == 0
 
 
 async def test_call_of_a_stopped_worker_goes_on_elsewhere(bench: Bench) -> None:
@@ -486,3 +487,12 @@ async def test_read_that_is_refused_is_not_tried_again(bench: Bench) -> None:
     report = await bench.call("refund_read")
     assert isinstance(report, ToolRefused)
     assert (report.code, bench.provider.requests) == ("not_found", 1)
+
+
+@pytest.mark.parametrize("choice", ["happened", "write_off"])
+async def test_ruling_on_a_call_that_was_never_sent_does_not_send_it(bench: Bench, choice: str) -> None:
+    tool = "refund_unrepeatable"
+    report = await bench.call(tool, ruling={"choice": choice, "request_id": "q1", "by": "lead"})
+    assert isinstance(report, ToolRefused)
+    assert report.code == "not_wanted"
+    assert bench.provider.requests == 0

@@ -9,7 +9,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import CancelledError
 
 from core.receipts import RowState
-from tests.worlds import World, dev_server, plan, step
+from tests.worlds import World, dev_server, plan, step, until
 from tools import Call, NotSent, tool
 
 
@@ -75,3 +75,34 @@ async def test_cancel_in_mid_send_keeps_the_receipt_and_sends_once(tmp_path: Pat
     assert sent == [row.key]
     memo = await description.memo()
     assert [effect["outcome"] for effect in memo["result"]["effects"]] == ["succeeded"]
+
+
+@pytest.mark.parametrize("what", ["pause", "amend"])
+async def test_what_waits_to_be_sent_is_not_sent_after(what: str, tmp_path: Path) -> None:
+    asked: list[int] = []
+    first = asyncio.Event()
+
+    @tool(effect="keyed", key_window="24h")
+    async def pay(call: Call, cents: int) -> int:
+        """Pay."""
+        asked.append(call.attempt)
+        first.set()
+        if len(asked) == 1:
+            raise NotSent("busy", retry_after=3600)
+        return cents
+
+    async with dev_server() as environment:
+        world = World(environment.client, tmp_path)
+        world.agent("desk", [pay], [plan(step("s1", "pay", cents=1)), plan(answer="nothing was paid")])
+        async with world.worker():
+            handle = await world.start("t-3")
+            await asyncio.wait_for(first.wait(), 60)
+            await handle.signal(what, {"by": "ana"} if what == "pause" else {"goal": "do NOT pay"})
+            if what == "pause":
+                await fact(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED)
+                assert (await until(handle, "PAUSED"))["steps_open"] == 1
+                assert len(asked) == 1
+                await handle.signal("resume")
+            result = await asyncio.wait_for(handle.result(), 60)
+    assert result["answer"] == ("done" if what == "pause" else "nothing was paid")
+    assert len(asked) == (2 if what == "pause" else 1)
