@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from temporalio import activity
@@ -22,6 +22,7 @@ from core.record import Json
 from core.references import Unresolvable
 
 _LONGEST_ANSWER = 64_000  # characters
+_READ_BACK = timedelta(seconds=20)  # for all of a task; `conclude` itself has 30 s, and what is left stays unconfirmed
 _OUTCOMES = {RowState.SUCCEEDED: "succeeded", RowState.FAILED: "failed", RowState.CANCELLED: "cancelled"}
 
 
@@ -50,7 +51,8 @@ class Closing:
             agent = self.agents.get(order.agent)
         except (CallerError, ConfigError) as error:
             return OutcomeNotVerified(unmet=shorten_each([str(error)]))
-        rows = [await self._settled(agent, task, row) for row in await self.ledger.rows(order.task_id)]
+        until = self.clock() + _READ_BACK
+        rows = [await self._settled(agent, task, row, until) for row in await self.ledger.rows(order.task_id)]
         unmet = [_open(row) for row in rows if not row.state.is_final]
         unmet += agent.done.unmet(
             [await self._effect(row) for row in rows], await self._reads(order.task_id), _task(task), task.inputs
@@ -60,12 +62,12 @@ class Closing:
             return OutcomeNotVerified(unmet=shorten_each([*unmet, *problem]))
         return OutcomeVerified(answer=answer)
 
-    async def _settled(self, agent: Agent, task: TaskRow, row: Row) -> Row:
+    async def _settled(self, agent: Agent, task: TaskRow, row: Row, until: datetime) -> Row:
         if row.state is RowState.RESERVED:
             return await self._withdraw(row)
         tool = agent.tools.get(row.tool)
         if row.state is RowState.SUCCEEDED and row.verified is not True and tool and tool.contract.has_verify:
-            return await self._read_back(tool, task, row)
+            return await self._read_back(tool, task, row, until)
         return row
 
     async def _withdraw(self, row: Row) -> Row:
@@ -77,20 +79,21 @@ class Closing:
             raise NotYet(f"{row.step} is being called")
         return withdrawn
 
-    async def _read_back(self, tool: Tool, task: TaskRow, row: Row) -> Row:
+    async def _read_back(self, tool: Tool, task: TaskRow, row: Row, until: datetime) -> Row:
+        patience = min(tool.contract.timeout, until - self.clock())
         log = structlog.get_logger().bind(task=row.task_id, step=row.step, tool=row.tool, key=row.key)
         call = Call(
             key=row.key,
             task_id=row.task_id,
             step_id=row.step,
             attempt=max(row.sends, 1),
-            deadline=self.clock() + tool.contract.timeout,
+            deadline=self.clock() + patience,
             inputs=task.inputs,
             log=log,
         )
         result = await stored_result(self.ledger, row)
         try:
-            verified = await within(tool.contract.timeout, tool.verify(call, row.args, result))
+            verified = await within(patience, tool.verify(call, row.args, result))
         except Exception as error:  # noqa: BLE001 - not confirmed; the receipt stands, and the conditions decide
             log.warning("tool.not_read_back", error=str(error)[:300])
             return row

@@ -16,6 +16,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from core.errors import LedgerDown
+from core.visible import writable
 
 _SHORTEST = timedelta(milliseconds=50)  # zero would mean "not set", and Temporal would take its own interval
 _LONGEST = timedelta(hours=1)
@@ -70,4 +71,4 @@ def _again(error: Exception, after: timedelta) -> ApplicationError:
 
 
 def _text(error: Exception) -> str:
-    return f"{error}"[:_MOST_TEXT] or type(error).__name__
+    return writable(f"{error}"[:_MOST_TEXT]) or type(error).__name__

@@ -118,9 +118,11 @@ def shorten(value: Json, limit: int) -> Json:
     match value:
         case dict() if limit > _PREVIEW:
             chosen = list(value)[:_MOST_ITEMS]
-            return {name[:100]: shorten(value[name], limit // len(chosen)) for name in chosen}
+            kept = {name[:100]: shorten(value[name], limit // len(chosen)) for name in chosen}
+            return kept if len(chosen) == len(value) else {**kept, "…": f"and {len(value) - len(chosen)} more"}
         case list() if limit > _PREVIEW:
-            return [shorten(item, limit // min(len(value), _MOST_ITEMS)) for item in value[:_MOST_ITEMS]]
+            items = [shorten(item, limit // min(len(value), _MOST_ITEMS)) for item in value[:_MOST_ITEMS]]
+            return items if len(items) == len(value) else [*items, f"… and {len(value) - len(items)} more"]
     shown = value if isinstance(value, str) else text
     return f"{shown[: max(limit, 20)]}… ({len(shown)} characters)"
 

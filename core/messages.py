@@ -6,7 +6,7 @@ Their names are a contract with histories that exist: add fields with defaults, 
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from core.briefing import Briefing
 from core.contract import Terms
@@ -15,6 +15,10 @@ from core.ports import Usage
 from core.profile import EndStatus, Limits, Profile
 from core.receipts import Approval
 from core.record import Json, Message, written
+from core.visible import writable
+
+Text = Annotated[str, AfterValidator(writable)]
+"""Text that may come from anywhere, such as a tool's error."""
 
 # ------------------------------------------------------------------------------------------------------- commands
 
@@ -247,7 +251,7 @@ class PlannerUnavailable(Message):
     kind: Literal["PlannerUnavailable"] = "PlannerUnavailable"
     model: str = ""
     call: int = 0
-    reason: str
+    reason: Text
     attempts: int = 1
 
 
@@ -280,8 +284,8 @@ class ToolRefused(Message):
 
     kind: Literal["ToolRefused"] = "ToolRefused"
     step: str
-    code: str
-    message: str = ""
+    code: Text
+    message: Text = ""
     outcome: Literal["failed", "unknown"] = "failed"
 
 
@@ -290,7 +294,7 @@ class ToolUnavailable(Message):
 
     kind: Literal["ToolUnavailable"] = "ToolUnavailable"
     step: str
-    reason: str
+    reason: Text
     attempts: int = 0
 
 
@@ -323,7 +327,7 @@ class OutcomeUnknown(Message):
 
     kind: Literal["OutcomeUnknown"] = "OutcomeUnknown"
     step: str
-    reason: str
+    reason: Text
     args: dict[str, Json] = {}
     digest: str = ""
 

@@ -30,3 +30,8 @@ def visible_values(value: Json) -> Json:
 
 def _escape(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
+
+
+def writable(text: str) -> str:
+    """Replace halves of surrogate pairs, which no JSON in UTF-8 can hold: no error's text may hold up its report."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -496,3 +496,10 @@ async def test_ruling_on_a_call_that_was_never_sent_does_not_send_it(bench: Benc
     assert isinstance(report, ToolRefused)
     assert report.code == "not_wanted"
     assert bench.provider.requests == 0
+
+
+async def test_half_a_surrogate_pair_in_an_error_does_not_hold_up_the_report(bench: Bench) -> None:
+    bench.provider.script = [RuntimeError("half \ud800")] * 9
+    report = await bench.call("refund_read")
+    assert isinstance(report, ToolUnavailable)
+    report.model_dump_json()
