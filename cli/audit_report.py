@@ -1,6 +1,6 @@
 """The audit of a task: the ledger's rows and lines joined with Temporal's history. Pure; what is missing is said."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from cli.passages import Passage, Spoken
@@ -8,6 +8,10 @@ from core.receipts import Line, Row, TaskRow
 from core.record import Json, Record
 
 OBSERVED = "tool.observed"
+_OF_ROW = {
+    *("step", "tool", "key", "run_id", "args", "origin"),
+    *("blob", "size", "verified", "code", "message", "sends"),
+}
 _PLANNING = ("plan.proposed", "plan.refused", "planner.found_unavailable")
 
 
@@ -49,6 +53,7 @@ class StepAudit(Record):
     effect: str = "read"
     state: str = "observed"
     key: str = ""
+    run_id: str = ""
     args: dict[str, Json] = {}
     origin: dict[str, str] = {}
     answer: Json = None
@@ -95,22 +100,28 @@ class Sources(Record):
 
 
 def join(task_id: str, found: Sources) -> Audit:
-    """Make the audit of what was found."""
-    steps = {row.step: _of_row(row, found) for row in found.rows}
-    steps |= {line.step: _of_line(line, found) for line in found.lines if line.event == OBSERVED}
-    unknown = [one for one in found.passages if one.is_call and one.step and one.step not in steps]
-    steps |= {one.step: _of_passage(one) for one in unknown}
+    """Make the audit of what was found. A task that ran again repeats its steps' names; their keys tell them apart."""
+    steps = {row.key: _of_row(row, found) for row in found.rows}
+    steps |= {line.key or line.step: _of_line(line, found) for line in found.lines if line.event == OBSERVED}
+    known = list(steps.values())
+    unknown = [one for one in found.passages if one.is_call and one.step and not any(map(_about(one), known))]
+    steps |= {one.key or one.step: _of_passage(one) for one in unknown}
     named = [_with_history(one, found) for one in steps.values()]
     task = found.task
-    about = {} if task is None else task.model_dump(include={"agent", "goal", "inputs", "requested_by"})
+    wish = {} if task is None else task.model_dump(include={"agent", "goal", "inputs", "requested_by"})
     return Audit(
         task_id=task_id,
-        **about,
+        **wish,
         plans=tuple(_plan(line) for line in found.lines if line.event in _PLANNING),
         steps=tuple(sorted(named, key=lambda one: one.at)),
         people=found.spoken,
-        lines=tuple(line for line in found.lines if not line.step and line.event not in _PLANNING),
+        lines=tuple(one for one in found.lines if one.event not in _PLANNING and not any(map(_about(one), named))),
     )
+
+
+def _about(one: Passage | Line) -> Callable[[StepAudit], bool]:
+    """Tell which call something is about: the one of its key; without a key, the one of its step."""
+    return lambda call: one.key == call.key if one.key and call.key else bool(one.step) and one.step == call.step
 
 
 def _plan(line: Line) -> PlanAudit:
@@ -132,9 +143,7 @@ def _plan(line: Line) -> PlanAudit:
 def _of_row(row: Row, found: Sources) -> StepAudit:
     answer = found.bodies.get(row.blob) if row.blob is not None else row.result
     return StepAudit(
-        **row.model_dump(
-            include={"step", "tool", "key", "args", "origin", "blob", "size", "verified", "code", "message", "sends"}
-        ),
+        **row.model_dump(include=_OF_ROW),
         at=row.opened_at,
         effect=row.effect.value,
         state="WRITTEN_OFF" if row.written_off else row.state.value,
@@ -167,19 +176,26 @@ def _of_passage(passage: Passage) -> StepAudit:
     report: Mapping[str, Json] = passage.answer if isinstance(passage.answer, dict) else {}
     return StepAudit(
         step=passage.step,
+        key=passage.key,
         tool=passage.activity,
         at=passage.at,
         effect="",
         state=str(report.get("kind", "under way")),
         code=str(report.get("code", "")),
-        message=str(report.get("message") or report.get("reason") or passage.failure),
+        message=_message(report) or passage.failure,
     )
 
 
+def _message(report: Mapping[str, Json]) -> str:
+    if report.get("already"):
+        return f"nothing sent: {report.get('of') or 'an earlier call'} had done this"
+    return str(report.get("message") or report.get("reason") or "")
+
+
 def _with_history(one: StepAudit, found: Sources) -> StepAudit:
-    visits = [passage for passage in found.passages if passage.step == one.step]
+    visits = [passage for passage in found.passages if _about(passage)(one)]
     known: dict[str, Json] = {
-        "lines": tuple(line for line in found.lines if line.step == one.step and line.event != OBSERVED)
+        "lines": tuple(line for line in found.lines if _about(line)(one) and line.event != OBSERVED)
     }
     if visits:
         known["attempts"] = sum(visit.attempts for visit in visits)

@@ -20,6 +20,7 @@ _WORDS = {
     "ToolRefused": "refused",
     "ToolUnavailable": "unavailable",
     "OutcomeUnknown": "outcome unknown",
+    "ToolSucceeded": "answered",
 }
 _STYLES = {"SUCCEEDED": "green", "observed": "green", "FAILED": "red", "IN_DOUBT": "red", "NEEDS_PERSON": "red"}
 
@@ -30,7 +31,8 @@ def audit_picture(audit: Audit, *, full: bool) -> RenderableType:
     if audit.plans:
         parts += [_title("Planning"), *(_plan(one, full) for one in audit.plans)]
     if audit.steps:
-        parts += [_title("Calls"), *(_step(one, full) for one in audit.steps)]
+        runs = {one.run_id for one in audit.steps if one.run_id}
+        parts += [_title("Calls"), *(_step(one, full, names_run=len(runs) > 1) for one in audit.steps)]
     if audit.people:
         parts += [_title("People"), *(_spoken(one) for one in audit.people)]
     if audit.lines:
@@ -70,7 +72,7 @@ def _plan(one: PlanAudit, full: bool) -> RenderableType:
     return Group(head, Padding(Text(_shown(told, full), style="dim"), (0, 0, 0, 14))) if told else head
 
 
-def _step(one: StepAudit, full: bool) -> RenderableType:
+def _step(one: StepAudit, full: bool, *, names_run: bool) -> RenderableType:
     numbers = [_times(one.attempts, "attempt")] if one.attempts else []
     numbers += [_times(one.sends, "send")] if one.sends else []
     numbers += [span(one.latency_ms / 1000)] if one.latency_ms is not None else []
@@ -91,6 +93,7 @@ def _step(one: StepAudit, full: bool) -> RenderableType:
         ("note", problem),
         ("approved", "\n".join(_approval(each) for each in one.approvals)),
         ("key", one.key if one.effect != "read" else ""),
+        ("run", one.run_id if names_run else ""),
         *((_clock(line.at), _event(line, full)) for line in one.lines),
     ]
     return Group(head, Padding(grid(*rows), (0, 0, 1, 10)))
@@ -129,7 +132,8 @@ def _event(line: Line, full: bool) -> str:
 
 
 def _line(line: Line, full: bool) -> RenderableType:
-    return Text.assemble((_clock(line.at), "dim"), f"  {visible(_event(line, full))}")
+    call = f"{line.step} {line.tool} (key {line.key})  " if line.step else ""
+    return Text.assemble((_clock(line.at), "dim"), f"  {visible(call + _event(line, full))}")
 
 
 def _spoken(one: Spoken) -> RenderableType:

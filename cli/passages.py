@@ -18,6 +18,7 @@ class Passage(Record):
 
     activity: str
     step: str = ""
+    key: str = ""
     at: datetime
     attempts: int = 1
     latency_ms: int | None = None
@@ -87,6 +88,7 @@ def _scheduled(event: HistoryEvent) -> Passage:
     return Passage(
         activity=what.activity_type.name,
         step=str(told.get("step", "")),
+        key=str(told.get("key", "")),
         at=_at(event),
         approvals=tuple(one for one in _listed(told.get("approvals")) if isinstance(one, dict)),
     )

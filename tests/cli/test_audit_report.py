@@ -1,0 +1,79 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+
+from cli.audit_report import Sources, join
+from cli.audit_view import audit_picture
+from cli.passages import Passage
+from cli.task_view import effect_table
+from core.contract import Effect
+from core.receipts import Line, Row, RowState
+from core.views import EffectView
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def row(key: str, **changes: Any) -> Row:
+    given: dict[str, Any] = {
+        "key": key,
+        "task_id": "t1",
+        "step": "r1.buy",
+        "intent": 1,
+        "revision": 0,
+        "agent": "shop",
+        "tool": "buy",
+        "effect": Effect.KEYED,
+        "contract_digest": "c",
+        "fingerprint": key,
+        "similarity": key,
+        "args": {},
+        "state": RowState.SUCCEEDED,
+        "fence": 1,
+        "lease_until": NOON,
+        "opened_at": NOON,
+    }
+    return Row(**(given | changes))
+
+
+def visit(key: str, minutes: int = 0, **changes: Any) -> Passage:
+    return Passage(activity="buy", step="r1.buy", key=key, at=NOON + timedelta(minutes=minutes), **changes)
+
+
+def shown(picture: Any) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(picture)
+    return capture.get()
+
+
+def test_every_row_is_shown_when_a_task_ran_again() -> None:
+    later = NOON + timedelta(hours=1)
+    first, second = row("k1", run_id="run-1"), row("k2", run_id="run-2", opened_at=later)
+    line = Line(task_id="t1", at=NOON, event="call.noticed", step="r1.buy", tool="buy", key="k1")
+    visits = (visit("k2", 60, attempts=3),)
+    audit = join("t1", Sources(rows=(first, second), lines=(line,), passages=visits))
+    assert [(one.step, one.key, one.run_id, one.attempts) for one in audit.steps] == [
+        ("r1.buy", "k1", "run-1", 0),
+        ("r1.buy", "k2", "run-2", 3),
+    ]
+    assert [len(one.lines) for one in audit.steps] == [1, 0]
+    text = shown(audit_picture(audit, full=False))
+    assert all(word in text for word in ("k1", "k2", "run-1", "run-2"))
+
+
+def test_call_of_a_later_run_that_was_not_sent_leaves_the_row_of_the_first_alone() -> None:
+    answer = {"kind": "ToolSucceeded", "already": True, "of": "r1.buy"}
+    audit = join("t1", Sources(rows=(row("k1"),), passages=(visit("k2", 60, answer=answer),)))
+    assert [(one.key, one.attempts) for one in audit.steps] == [("k1", 0), ("k2", 1)]
+    assert "nothing sent: r1.buy had done this" in shown(audit_picture(audit, full=False))
+
+
+def test_line_about_a_call_of_which_nothing_else_is_known_is_shown_with_its_key() -> None:
+    line = Line(task_id="t1", at=NOON, event="call.denied", step="r1.buy", tool="buy", key="k9")
+    assert "r1.buy buy (key k9)  call.denied" in shown(audit_picture(join("t1", Sources(lines=(line,))), full=False))
+
+
+def test_effect_that_an_earlier_call_had_done_says_that_nothing_was_sent() -> None:
+    effect = EffectView(step="r1.buy", tool="buy", key="k", outcome="succeeded", already=True)
+    assert "nothing sent: an earlier call had done this" in shown(effect_table([effect]))
