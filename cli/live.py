@@ -16,7 +16,7 @@ from cli.task_view import ending, picture, plain_picture
 from cli.tasks import NoWorker, Task
 from core import views
 from core.card import visible
-from core.task import TaskState
+from core.task import Step, TaskState
 from core.views import RequestView, StatusView
 
 _QUICK, _SLOW = 0.2, 2.0
@@ -130,8 +130,13 @@ def _lines(seen: Look) -> list[str]:
         lines.append(f"{seen.status.status.value.lower()} (round {seen.status.round}){waits}")
     if seen.state is not None:
         steps = {**seen.state.past, **seen.state.steps}.values()
-        lines += [f"{step.id} {step.tool}: {step.phase.value}" for step in steps if not step.phase.is_open]
+        lines += [_line(step) for step in steps if not step.phase.is_open]
     return lines
+
+
+def _line(step: Step) -> str:
+    note = " (nothing sent: an earlier call had done this)" if step.already else ""
+    return f"{step.id} {step.tool}: {step.phase.value}{note}"
 
 
 def show_end(screen: Screen, outcome: Outcome) -> None:

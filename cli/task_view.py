@@ -131,10 +131,11 @@ def effect_table(effects: Iterable[EffectView]) -> Table:
 
 
 def _effect(effect: EffectView) -> Text:
+    already = "nothing sent: an earlier call had done this" if effect.already else ""
     by = f"approved by {', '.join(effect.approved_by)}" if effect.approved_by else ""
     confirmed = {True: "confirmed", False: "not confirmed", None: ""}[effect.verified]
     problem = ": ".join(part for part in (effect.code, effect.message) if part)
-    notes = "; ".join(note for note in (by, confirmed, problem) if note)
+    notes = "; ".join(note for note in (already, by, confirmed, problem) if note)
     text = Text(effect.outcome)
     if notes:
         text.append(f"  {visible(notes)}", style="dim")
