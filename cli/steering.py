@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import Exit
+from cli.errors import Declined, Exit
 from cli.opening import Desk, at_the_desk
 from cli.options import AsJson, By, ConfigPath, TaskId, parse_json, parse_pairs, read_file
 from core.answers import Misfit
@@ -55,7 +55,9 @@ def cancel(task_id: TaskId, config: ConfigPath = None, as_json: AsJson = False) 
     """Cancel a task: nothing new is sent, what was sent is settled, and it ends as CANCELLED with what stays done."""
 
     async def verb(desk: Desk) -> Exit:
-        await desk.task(task_id).describe()
+        # to cancel what has ended is no error to Temporal, but it is to whoever asked for it
+        if (ended := await desk.task(task_id).outcome()) is not None:
+            raise Declined(f"the task {task_id!r} has ended ({ended.status}); there is nothing to cancel any more")
         await desk.task(task_id).cancel()
         desk.screen.show("asked to cancel; `watch` shows how it ends")
         desk.screen.data({"task_id": task_id, "sent": "cancel"})

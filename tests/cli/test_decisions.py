@@ -71,6 +71,9 @@ def test_request_that_is_not_open_is_refused(cli: CommandLine) -> None:
     ran = cli("approve", "late-1", "--by", "ana")
     assert ran.code == 1
     assert "has ended (CANCELLED)" in ran.err
+    again = cli("cancel", "late-1")
+    assert again.code == 1
+    assert "has ended (CANCELLED); there is nothing to cancel" in again.err
 
 
 def test_arguments_that_are_no_object_are_refused_before_anything_is_asked(cli: CommandLine) -> None:
