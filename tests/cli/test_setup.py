@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from cli.attributes import missing_attributes
+from cli.developing import hint
 from cli.devserver import dev_server
 from cli.errors import Unreachable
 from cli.worker_process import PROGRAM, running_worker
+from config.settings import load
 from demo.child import free_port
 from tests.cli.conftest import PLAN, CommandLine, Shop, write_agent, write_config
 
@@ -115,6 +117,25 @@ def test_every_verb_says_in_one_sentence_that_the_server_is_away(nowhere: Comman
         assert ran.code == 3, (verb, ran)
         assert "no Temporal server answers at 127.0.0.1:1 (connection refused)" in ran.err
         assert len(ran.err.strip().splitlines()) == 1
+
+
+def test_dev_names_a_command_that_works_in_another_terminal(
+    nowhere: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LASTMILE_TEMPORAL__ADDRESS", raising=False)
+    named = load(nowhere.config)
+    plain = named.model_copy(update={"temporal": named.temporal.model_copy(update={"address": None})})
+    begin = "python starter.py run shop 'what you want' --wait"
+    assert hint(named, "127.0.0.1:1", None) == begin
+    assert hint(named, "127.0.0.1:9000", None) == f"LASTMILE_TEMPORAL__ADDRESS=127.0.0.1:9000 {begin}"
+    assert hint(plain, "127.0.0.1:7233", nowhere.config) == f"{begin} --config {nowhere.config}"
+    assert hint(plain, "127.0.0.1:9000", None) == f"TEMPORAL_ADDRESS=127.0.0.1:9000 {begin}"
+    empty = plain.model_copy(update={"agents": ()})
+    assert hint(empty, "127.0.0.1:7233", None).startswith("python starter.py demo")
+
+
+def test_help_of_dev_names_the_setting(nowhere: CommandLine) -> None:
+    assert "[temporal]" in nowhere("dev", "--help").out
 
 
 def test_taken_port_is_named_by_dev(nowhere: CommandLine) -> None:
@@ -243,5 +264,6 @@ def test_dev_serves_until_it_is_told_to_end(tmp_path: Path, capsys: pytest.Captu
     finally:
         dev.kill()
     assert "its UI" in log.read_text()
+    assert f"python starter.py run shop 'what you want' --wait --config {config}" in " ".join(log.read_text().split())
     assert (tmp_path / "var" / "temporal.db").exists()
     socket.create_server(("127.0.0.1", port)).close()
