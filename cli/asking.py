@@ -44,7 +44,8 @@ class Somebody:
             self._teller.tell(f"approved as {self._name}", "no terminal to ask at, so the demo approves by itself")
             await self._say(task, request, "approve")
             return
-        is_allowed = (await self._ask(f"Approve this as {self._name}? [y/n] ")).lower() in _YES
+        answer = (await self._ask(f"Approve this as {self._name}? [y/n] ")).lower()
+        is_allowed = answer in _YES
         await self._say(task, request, "approve" if is_allowed else "reject")
         self._teller.tell(f"{'approved' if is_allowed else 'rejected'} by you, as {self._name}")
 
@@ -70,7 +71,11 @@ class Somebody:
 
     async def _ask(self, prompt: str) -> str:
         self._teller.screen.out.print(prompt, end="", style="bold yellow")
-        return await read_line()
+        line = await read_line()
+        if line is None:
+            self._teller.screen.show("")
+            raise Declined("nobody answered: the input has ended")
+        return line
 
     async def _say(self, task: Task, request: RequestView, choice: str) -> None:
         """Answer; a request that was answered meanwhile (in the UI, say) is fine."""
@@ -81,8 +86,8 @@ class Somebody:
             self._answered.discard(request.id)
 
 
-async def read_line() -> str:
-    """Read a line from the terminal without a thread that would outlive Ctrl-C; "" at its end."""
+async def read_line() -> str | None:
+    """Read a line from the terminal without a thread that would outlive Ctrl-C; None at the end of input."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
 
@@ -95,4 +100,5 @@ async def read_line() -> str:
         await ready
     finally:
         loop.remove_reader(sys.stdin.fileno())
-    return os.read(sys.stdin.fileno(), 1024).decode(errors="replace").strip()
+    line = os.read(sys.stdin.fileno(), 1024)
+    return line.decode(errors="replace").strip() if line else None
