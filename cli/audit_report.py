@@ -114,7 +114,7 @@ def join(task_id: str, found: Sources) -> Audit:
         **wish,
         plans=tuple(_plan(line) for line in found.lines if line.event in _PLANNING),
         steps=tuple(sorted(named, key=lambda one: one.at)),
-        people=found.spoken,
+        people=_judged(found),
         lines=tuple(one for one in found.lines if one.event not in _PLANNING and not any(map(_about(one), named))),
     )
 
@@ -213,7 +213,7 @@ def _approvals(visits: Sequence[Passage], said: Sequence[Spoken]) -> tuple[Appro
 
 def _approved(given: Mapping[str, Json], said: Iterable[Spoken]) -> Approved:
     by = str(given.get("by", ""))
-    request = next((part for part in reversed(str(given.get("request_id", "")).split(":")[:-2]) if part), "")
+    request = _request(given)
     times = [one.at for one in said if _is_it(one, by, request)]
     return Approved(
         by=by,
@@ -224,9 +224,31 @@ def _approved(given: Mapping[str, Json], said: Iterable[Spoken]) -> Approved:
     )
 
 
+def _judged(found: Sources) -> tuple[Spoken, ...]:
+    """Mark the signals that a call's approval can only have come from."""
+    first: dict[tuple[str, str], tuple[datetime, Mapping[str, Json]]] = {}
+    for passage in found.passages:
+        for given in passage.approvals:
+            first.setdefault((str(given.get("request_id", "")), str(given.get("by", ""))), (passage.at, given))
+    counted: set[int] = set()
+    for at, approval in first.values():
+        by, request = str(approval.get("by", "")), _request(approval)
+        fitting = [place for place, one in enumerate(found.spoken) if one.at <= at and _is_it(one, by, request)]
+        counted |= set(fitting) if len(fitting) == 1 else set()
+    return tuple(
+        one.model_copy(update={"counted": one.counted or place in counted}) for place, one in enumerate(found.spoken)
+    )
+
+
+def _request(given: Mapping[str, Json]) -> str:
+    return next((part for part in reversed(str(given.get("request_id", "")).split(":")[:-2]) if part), "")
+
+
 def _is_it(one: Spoken, by: str, request: str) -> bool:
     if one.form not in ("approve", "decide", "answer"):
         return False
     if not isinstance(one.payload, dict):
         return (one.payload or "") == by
+    if one.payload.get("choice") not in (None, "approve", "edit"):
+        return False
     return (one.payload.get("by") or "") == by and one.payload.get("request_id") in (None, request)

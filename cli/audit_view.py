@@ -139,7 +139,9 @@ def _line(line: Line, full: bool) -> RenderableType:
 def _spoken(one: Spoken) -> RenderableType:
     said = "" if one.payload is None else as_text(one.payload)
     sender = f"  (sent by {one.identity})" if one.identity else ""
-    return Text.assemble((_clock(one.at), "dim"), f"  {visible(one.form)}  {cut(said, 300)}", (visible(sender), "dim"))
+    verdict = ("  (counted)", "green") if one.counted else ("  (not known to have counted)", "yellow")
+    what = f"  {visible(one.form)}  {cut(said, 300)}"
+    return Text.assemble((_clock(one.at), "dim"), what, verdict, (visible(sender), "dim"))
 
 
 def _shown(value: Json, full: bool) -> str:

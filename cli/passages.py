@@ -33,12 +33,17 @@ class Passage(Record):
 
 
 class Spoken(Record):
-    """Something that a person (or a program) sent: a signal, or the update `decide`."""
+    """Something that a person (or a program) sent: a signal, or the update `decide`.
+
+    ``counted``: whether it is shown by what came after that it was accepted. False: nobody knows. An update that is
+    refused leaves nothing in the history, so one that is there was accepted.
+    """
 
     at: datetime
     form: str
     payload: Json = None
     identity: str = ""
+    counted: bool = False
 
 
 def passages(events: Iterable[HistoryEvent]) -> list[Passage]:
@@ -73,7 +78,8 @@ def spoken(events: Iterable[HistoryEvent]) -> list[Spoken]:
             found.append(_spoken(event, signal.signal_name, signal.input, signal.identity))
         elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
             request = event.workflow_execution_update_accepted_event_attributes.accepted_request
-            found.append(_spoken(event, request.input.name, request.input.args, request.meta.identity))
+            update = _spoken(event, request.input.name, request.input.args, request.meta.identity)
+            found.append(update.model_copy(update={"counted": True}))
     return found
 
 

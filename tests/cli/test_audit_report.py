@@ -5,13 +5,14 @@ from rich.console import Console
 
 from cli.audit_report import Sources, join
 from cli.audit_view import audit_picture
-from cli.passages import Passage
+from cli.passages import Passage, Spoken
 from cli.task_view import effect_table
 from core.contract import Effect
 from core.receipts import Line, Row, RowState
 from core.views import EffectView
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+REQUEST = "t1:q1:d:ana"
 
 
 def row(key: str, **changes: Any) -> Row:
@@ -77,3 +78,19 @@ def test_line_about_a_call_of_which_nothing_else_is_known_is_shown_with_its_key(
 def test_effect_that_an_earlier_call_had_done_says_that_nothing_was_sent() -> None:
     effect = EffectView(step="r1.buy", tool="buy", key="k", outcome="succeeded", already=True)
     assert "nothing sent: an earlier call had done this" in shown(effect_table([effect]))
+
+
+def test_only_what_is_shown_to_have_counted_is_said_to_have() -> None:
+    given = {"request_id": REQUEST, "digest": "d", "by": "ana"}
+    said = (
+        Spoken(at=NOON, form="approve", payload="eve"),
+        Spoken(at=NOON, form="reject", payload="ana"),
+        Spoken(at=NOON, form="approve", payload="ana"),
+        Spoken(at=NOON + timedelta(minutes=9), form="approve", payload="ana"),
+        Spoken(at=NOON, form="decide", payload={"by": "leo", "choice": "end"}, counted=True),
+    )
+    audit = join("t1", Sources(rows=(row("k1"),), passages=(visit("k1", 5, approvals=(given,)),), spoken=said))
+    assert [one.counted for one in audit.people] == [False, False, True, False, True]
+    lines = shown(audit_picture(audit, full=False)).partition("People")[2].strip().splitlines()
+    assert ["(counted)" in line for line in lines] == [False, False, True, False, True]
+    assert "approve  eve  (not known to have counted)" in lines[0]

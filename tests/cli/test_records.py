@@ -61,6 +61,7 @@ def test_audit_tells_who_did_what_with_which_approval(cli: CommandLine) -> None:
     assert approval["at"] is not None
     assert report["plans"][0]["came"] == "plan.proposed"
     assert (report["status"], report["missing"]) == ("COMPLETED", [])
+    assert [(one["form"], one["counted"]) for one in report["people"]] == [("decide", True)]
     shown = cli("audit", "audit-1").out
     assert "ana at " in shown
     assert "from tool:look_up" in shown
