@@ -38,7 +38,7 @@ class Closing:
     async def conclude(self, order: ConcludeOrder) -> ConcludeReport:
         """Evaluate the agent's conditions, and read back what is not confirmed yet."""
         with translated():
-            async with beating():
+            with beating():
                 report = await self._conclude(order)
             await self._record(order, report)
             return report

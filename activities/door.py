@@ -60,7 +60,7 @@ class Door:
         """Take one call through the door. The argument is one CallOrder; the activity's type is the tool's name."""
         with translated():
             order = activity.payload_converter().from_payload(args[0].payload, CallOrder)
-            async with beating():
+            with beating():
                 return await self._pass(await self._visit(order))
 
     async def _visit(self, order: CallOrder) -> Visit:

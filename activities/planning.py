@@ -38,7 +38,7 @@ class Planning:
     async def propose_plan(self, order: PlanOrder) -> PlanReport:
         """Make one planning call. A busy provider is asked again by Temporal, up to `order.attempts` times."""
         with translated():
-            async with beating():
+            with beating():
                 report = await self._propose(order)
             await self._record(order, report)
             return report
