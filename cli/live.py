@@ -130,11 +130,12 @@ def _lines(seen: Look) -> list[str]:
         lines.append(f"{seen.status.status.value.lower()} (round {seen.status.round}){waits}")
     if seen.state is not None:
         steps = {**seen.state.past, **seen.state.steps}.values()
-        lines += [_line(step) for step in steps if not step.phase.is_open]
+        lines += [step_line(step) for step in steps if not step.phase.is_open]
     return lines
 
 
-def _line(step: Step) -> str:
+def step_line(step: Step) -> str:
+    """Say how a step ended, in a line."""
     note = " (nothing sent: an earlier call had done this)" if step.already else ""
     return f"{step.id} {step.tool}: {step.phase.value}{note}"
 

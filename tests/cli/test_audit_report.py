@@ -1,14 +1,17 @@
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from rich.console import Console
 
 from cli.audit_report import Sources, join
 from cli.audit_view import audit_picture
+from cli.live import step_line
 from cli.passages import Passage, Spoken
 from cli.task_view import effect_table
 from core.contract import Effect
 from core.receipts import Line, Row, RowState
+from core.task import Phase, Step
 from core.views import EffectView
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -78,6 +81,8 @@ def test_line_about_a_call_of_which_nothing_else_is_known_is_shown_with_its_key(
 def test_effect_that_an_earlier_call_had_done_says_that_nothing_was_sent() -> None:
     effect = EffectView(step="r1.buy", tool="buy", key="k", outcome="succeeded", already=True)
     assert "nothing sent: an earlier call had done this" in shown(effect_table([effect]))
+    step = cast("Step", SimpleNamespace(id="r1.buy", tool="buy", phase=Phase.SUCCEEDED, already=True))
+    assert step_line(step).endswith("(nothing sent: an earlier call had done this)")
 
 
 def test_only_what_is_shown_to_have_counted_is_said_to_have() -> None:
