@@ -63,8 +63,8 @@ async def _serve(settings: Settings, screen: Screen, port: int, ui_port: int, co
                 ("Temporal", server.address),
                 ("its UI", Text(server.ui, style="bold cyan")),
                 ("data", str(settings.folder / "var")),
-                ("try", hint(settings, server.address, config)),
             ),
+            Text(f"try: {hint(settings, server.address, config)}"),  # never wrapped, so that it can be copied
             Text("Ctrl-C ends both; tasks go on where they were with the next `dev`.\n", style="dim"),
         )
         screen.data({"address": server.address, "ui": server.ui}, on_one_line=True)

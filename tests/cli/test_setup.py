@@ -264,6 +264,6 @@ def test_dev_serves_until_it_is_told_to_end(tmp_path: Path, capsys: pytest.Captu
     finally:
         dev.kill()
     assert "its UI" in log.read_text()
-    assert f"python starter.py run shop 'what you want' --wait --config {config}" in " ".join(log.read_text().split())
+    assert f"try: python starter.py run shop 'what you want' --wait --config {config}\n" in log.read_text()
     assert (tmp_path / "var" / "temporal.db").exists()
     socket.create_server(("127.0.0.1", port)).close()
