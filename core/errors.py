@@ -14,6 +14,8 @@
     └── LedgerError          the operator
         ├── LedgerDown       the database does not answer; nothing was decided
         ├── ApprovalUsed     an approval was already consumed by another call
+        ├── Stopped          the kill switch is on for this tool or agent
+        ├── Superseded       a later run of the task (a reset, or run --again) has taken its place
         └── TotalExceeded    a running sum that policy caps does not fit any more
 """
 
@@ -87,3 +89,11 @@ class ApprovalUsed(LedgerError):
 
 class TotalExceeded(LedgerError):
     """A running sum that policy caps does not fit any more; nothing was changed."""
+
+
+class Stopped(LedgerError):
+    """The kill switch is on for this tool or agent: nothing new is sent until it is lifted; nothing was changed."""
+
+
+class Superseded(LedgerError):
+    """A later run of the same task has taken this one's place: whatever this one wanted to send is not sent."""

@@ -24,6 +24,7 @@ from core.messages import (
     CancelRequested,
     Command,
     Conclude,
+    EffectsListed,
     EpochOpened,
     Event,
     Finish,
@@ -41,6 +42,7 @@ from core.messages import (
     PlanProposed,
     PlanRefused,
     ProposePlan,
+    ReceiptKept,
     Resumed,
     TaskOpened,
     TaskRefused,
@@ -83,6 +85,8 @@ def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
             return take_unavailable(state, event)
         case ToolSucceeded() | ToolRefused() | ToolUnavailable() | ApprovalNeeded() | OutcomeUnknown() | EpochOpened():
             return calls.take(state, event)
+        case ReceiptKept() | EffectsListed():
+            return state
         case CallCancelled():
             return calls.cancelled(state, event)
         case PersonAnswered():

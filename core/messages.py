@@ -86,6 +86,18 @@ class Wait(Message):
         return f"wait:{self.until.isoformat()}"
 
 
+class ListEffects(Message):
+    """Ask the ledger what stands of the task and can be undone; `below`: only intents under this one (None = all)."""
+
+    kind: Literal["ListEffects"] = "ListEffects"
+    below: int | None = None
+
+    @property
+    def id(self) -> str:
+        """Stable over decisions and over continue-as-new."""
+        return f"effects:{'all' if self.below is None else self.below}"
+
+
 class Conclude(Message):
     """Check the outcome of a round against the receipts."""
 
@@ -111,13 +123,13 @@ class Finish(Message):
         return "finish"
 
 
-Command = OpenTask | ProposePlan | CallTool | Notify | Wait | Conclude | Finish
+Command = OpenTask | ProposePlan | CallTool | ListEffects | Notify | Wait | Conclude | Finish
 
 # --------------------------------------------------------------------------------------------------------- orders
 
 
 class OpenOrder(Message):
-    """Input of `open_task`."""
+    """Input of `open_task`. `first_run_id`: the first execution run id, the same for a run and all its resets."""
 
     task_id: str
     agent: str
@@ -125,6 +137,7 @@ class OpenOrder(Message):
     inputs: dict[str, Json] = {}
     requested_by: str = ""
     again: bool = False
+    first_run_id: str = ""
 
 
 class PlanOrder(Message):
@@ -169,12 +182,30 @@ class Ruling(Message):
     result: Json = None
 
 
+class Kept(Message):
+    """An answer of a tool that could not be written down, since the ledger was down: written later, under its fence.
+
+    ``result`` is cut to what history can hold; `size` says how many bytes it had.
+    """
+
+    fence: int
+    move: Literal["succeed", "refuse"]
+    evidence: str
+    code: Text = ""
+    message: Text = ""
+    result: Json = None
+    size: int = 0
+
+
 class CallOrder(Message):
     """Input of a tool's activity; the activity's type is the tool's name.
 
     ``origin``: where each argument came from, by JSON pointer: request, tool:NAME, person; what is not listed came from
     the model. ``ruling``: set when a person said what became of this very effect.
-    ``settle_only``: the task is ending; find out what became of the effect, but do not send again.
+    ``settle_only``: the task is ending, or the call is of a run that was given up; find out what became of the effect,
+    but begin nothing. ``ancestors``: runs that this one continues, as long as the ledger may not know it yet.
+    ``epoch``: as the task knows it; the door answers an older one with EpochOpened. ``undoes``: key of the effect that
+    this call takes back; the door fills in the arguments. ``receipt``: an answer to be written down first.
     """
 
     agent: str
@@ -191,6 +222,18 @@ class CallOrder(Message):
     ruling: Ruling | None = None
     repeat_of: str | None = None
     settle_only: bool = False
+    ancestors: tuple[str, ...] = ()
+    epoch: int = 0
+    undoes: str = ""
+    receipt: Kept | None = None
+
+
+class EffectsOrder(Message):
+    """Input of `list_effects`: at most 50 effects, latest first, of intents under `below` (None = all)."""
+
+    agent: str
+    task_id: str
+    below: int | None = None
 
 
 class ConcludeOrder(Message):
@@ -205,12 +248,44 @@ class ConcludeOrder(Message):
 # --------------------------------------------------------------------------------------------------------- events
 
 
+class Adopted(Message):
+    """An effect of an earlier run of the task (before a reset, or before `run --again`) that this run has to know of.
+
+    ``step``: its id there. ``outcome``: succeeded; unknown (written off by a person); open: not known yet, and this
+    run finds out. ``args`` and ``result`` may be cut for showing; the ledger has all. ``terms``: for the door.
+    """
+
+    step: str
+    tool: str
+    key: str
+    intent: int
+    revision: int = 1
+    terms: Terms
+    outcome: Literal["succeeded", "unknown", "open"]
+    args: dict[str, Json] = {}
+    result: Json = None
+    blob: str | None = None
+    size: int = 0
+    preview: str = ""
+    verified: bool | None = None
+    approved_by: tuple[str, ...] = ()
+    message: Text = ""
+
+
 class TaskOpened(Message):
-    """The agent was loaded and the task bound to this run. `next_intent`: above every number that the ledger knows."""
+    """The agent was loaded and the task bound to this run. `next_intent`: above every number that the ledger knows.
+
+    ``adopted``: what earlier runs did, oldest first, without what was undone since; ``not_shown``: how many more there
+    are than fit. ``is_reset``: nobody asked for this run by `run --again`, so its owner has to say how to go on.
+    """
 
     kind: Literal["TaskOpened"] = "TaskOpened"
     profile: Profile
     next_intent: int = 1
+    epoch: int = 0
+    adopted: tuple[Adopted, ...] = ()
+    not_shown: int = 0
+    is_reset: bool = False
 
 
 class TaskRefused(Message):
@@ -333,13 +408,43 @@ class OutcomeUnknown(Message):
 
 
 class EpochOpened(Message):
-    """This run is a reset of an earlier one (built with the next issue; named here because histories will hold it)."""
+    """This run is a reset of an earlier one, and the door did not act: numbering goes on at `next_intent`.
+
+    ``adopted`` and ``not_shown`` as in TaskOpened, of all runs so far: the state may know some of it (by key).
+    """
 
     kind: Literal["EpochOpened"] = "EpochOpened"
     step: str
+    epoch: int = 1
     next_intent: int
-    done: tuple[str, ...] = ()
-    in_doubt: tuple[str, ...] = ()
+    adopted: tuple[Adopted, ...] = ()
+    not_shown: int = 0
+
+
+class ReceiptKept(Message):
+    """The tool answered, but the ledger was down until the attempt ended: the answer is kept here, to be stored."""
+
+    kind: Literal["ReceiptKept"] = "ReceiptKept"
+    step: str
+    receipt: Kept
+
+
+class Undoable(Message):
+    """An effect that stands and can be taken back by its tool's undo, whose `terms` these are."""
+
+    step: str
+    tool: str
+    key: str
+    intent: int
+    terms: Terms
+
+
+class EffectsListed(Message):
+    """What can be undone, latest intent first. `below`: ask again from there; None = that was all."""
+
+    kind: Literal["EffectsListed"] = "EffectsListed"
+    effects: tuple[Undoable, ...] = ()
+    below: int | None = None
 
 
 class CallCancelled(Message):
@@ -437,7 +542,7 @@ class ActivityBroke(Message):
 OpenReport = Annotated[TaskOpened | TaskRefused, Field(discriminator="kind")]
 PlanReport = Annotated[PlanProposed | PlanRefused | PlannerUnavailable, Field(discriminator="kind")]
 ToolReport = Annotated[
-    ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened,
+    ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened | ReceiptKept,
     Field(discriminator="kind"),
 ]
 ConcludeReport = Annotated[OutcomeVerified | OutcomeNotVerified, Field(discriminator="kind")]
@@ -453,6 +558,8 @@ Event = (
     | ApprovalNeeded
     | OutcomeUnknown
     | EpochOpened
+    | ReceiptKept
+    | EffectsListed
     | CallCancelled
     | PersonAnswered
     | NotUnderstood

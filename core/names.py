@@ -14,7 +14,14 @@ from core.record import Json
 
 WORKFLOW = "AgentTask"
 OPEN_TASK, PROPOSE_PLAN, CONCLUDE, NOTIFY = "open_task", "propose_plan", "conclude", "notify"
-RESERVED_TOOL_NAMES = frozenset({OPEN_TASK, PROPOSE_PLAN, CONCLUDE, NOTIFY})
+LIST_EFFECTS = "list_effects"
+RESERVED_TOOL_NAMES = frozenset({OPEN_TASK, PROPOSE_PLAN, CONCLUDE, NOTIFY, LIST_EFFECTS})
+
+
+def undo_of(tool: str) -> str:
+    """Name the tool that takes back what a tool did."""
+    return f"{tool}.undo"
+
 
 STATUS_ATTRIBUTE = "LastmileStatus"
 AGENT_ATTRIBUTE = "LastmileAgent"

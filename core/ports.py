@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from core.briefing import Prompt
 from core.contract import Contract
 from core.profile import Profile
-from core.receipts import Approval, Claim, Line, Move, Reservation, Row, Settlement, TaskRow, Total
+from core.receipts import Approval, Claim, Line, Move, Reservation, Row, Settlement, Stop, TaskRow, Total
 from core.record import Json, Record
 
 # --------------------------------------------------------------------------------------------------- language models
@@ -248,6 +248,14 @@ class Agents(Protocol):
     def names(self) -> Sequence[str]: ...
 
 
+class Runs(Protocol):
+    """What only Temporal knows of the runs of a task."""
+
+    async def current(self, task_id: str) -> str | None:
+        """Return the run id of the latest run that is open, None when there is none. Raises when Temporal is away."""
+        ...
+
+
 # ------------------------------------------------------------------------------------------------------------ ledger
 
 
@@ -258,8 +266,28 @@ class Ledger(Protocol):
     as it stands afterwards, or None when the compare failed: then somebody else has the row, and the caller stops.
     """
 
-    async def open_task(self, task: TaskRow, run_id: str) -> TaskRow | None:
-        """Bind the task to its first run; the same run again returns the row; another one gets None unless `again`."""
+    async def open_task(self, task: TaskRow) -> TaskRow | None:
+        """Bind the task to the run `task.run_id` of the chain `task.first_run_id`, and return its row.
+
+        The same run again changes nothing. An unknown run of the same chain is a reset to before the opening, and one
+        of another chain with `again` was asked for: both open an epoch (see `open_epoch`) and take over the wish of
+        `task`. Any other run, and one that was bound before and is not any more, gets None.
+        """
+        ...
+
+    async def bind_run(self, task_id: str, run_id: str, ancestors: Sequence[str]) -> TaskRow | None:
+        """Bind the task to a run that continues the one it is bound to (which is among `ancestors`).
+
+        Returns the row when the run is bound (now or before), None for a run that nobody announced: a reset. Raises
+        Superseded for a run that was bound before and is not any more, LookupError for an unknown task.
+        """
+        ...
+
+    async def open_epoch(self, task_id: str, run_id: str, instead_of: str) -> TaskRow | None:
+        """Bind the task to a reset: epoch + 1, rows still RESERVED are cancelled, calls of other runs are fenced off.
+
+        None when the task is not bound to `instead_of` any more: look again.
+        """
         ...
 
     async def task(self, task_id: str) -> TaskRow | None: ...
@@ -272,6 +300,34 @@ class Ledger(Protocol):
 
     async def rows(self, task_id: str) -> list[Row]:
         """Return all effects of a task, oldest first."""
+        ...
+
+    async def overdue(self, limit: int = 100) -> list[Row]:
+        """Return effects of any task that are IN_FLIGHT or IN_DOUBT with their lease over, longest first."""
+        ...
+
+    async def doubts(self, limit: int = 1000) -> list[Row]:
+        """Return what `overdue` does and the rows that are NEEDS_PERSON, of any task, oldest first."""
+        ...
+
+    async def enter(self, key: str, visit: str) -> int:
+        """Note that an attempt of a visit begins; return how many before it, in a row, began and never left."""
+        ...
+
+    async def leave(self, key: str, visit: str) -> None:
+        """Note that an attempt of a visit ended in good order, whatever its outcome: counting starts anew."""
+        ...
+
+    async def stop(self, stop: Stop) -> None:
+        """Turn the kill switch on; the same tool and agent again replaces reason and time."""
+        ...
+
+    async def start(self, tool: str = "", agent: str = "") -> Stop | None:
+        """Turn the switch off that was turned on for exactly this tool and agent; None if there was none."""
+        ...
+
+    async def stops(self) -> list[Stop]:
+        """Return every switch that is on, oldest first."""
         ...
 
     async def twin(self, task_id: str, similarity: str, key: str) -> Row | None:
@@ -296,13 +352,20 @@ class Ledger(Protocol):
     ) -> Row | None:
         """Write the dispatch mark: RESERVED -> IN_FLIGHT, consume the approvals, reserve the totals; `sends` + 1.
 
-        Raises ApprovalUsed when an approval belongs to another key, TotalExceeded when a sum does not fit; then nothing
-        has changed. An approval that this same key consumed before is fine.
+        Raises ApprovalUsed when an approval belongs to another key, TotalExceeded when a sum does not fit, Stopped when
+        the kill switch is on; then nothing has changed. An approval that this same key consumed before is fine. None
+        also when the task is bound to another run than the one that claimed the row.
         """
         ...
 
-    async def resend(self, key: str, fence: int, *, deadline: datetime, lease_until: datetime) -> Row | None:
-        """Mark a row again that is harmless to repeat (IN_FLIGHT with the lease over, or IN_DOUBT); fence + 1."""
+    async def resend(
+        self, key: str, fence: int, *, deadline: datetime, lease_until: datetime, run_id: str | None = None
+    ) -> Row | None:
+        """Mark a row again that is harmless to repeat (IN_FLIGHT with the lease over, or IN_DOUBT); fence + 1.
+
+        ``run_id``: the run that wants it, which has to be the one that the task is bound to, and owns the row from now
+        on; None for the completer. Raises Stopped as `mark` does.
+        """
         ...
 
     async def release(self, key: str, fence: int, why: str) -> Row | None:

@@ -6,7 +6,7 @@ r"""The vocabulary of the ledger: states of a row, the moves between them, and t
        ^  \               |  \-----refuse---> FAILED
        |   cancel         doubt
        |    v             v
-       |  CANCELLED     IN_DOUBT --ask--> NEEDS_PERSON --succeed | absent | write_off
+       |  CANCELLED     IN_DOUBT --ask--> NEEDS_PERSON --succeed | refuse | absent | write_off
        +----absent--------+
 
 A crash in RESERVED is provably harmless; only a crash in IN_FLIGHT is doubtful.
@@ -70,6 +70,8 @@ TRANSITIONS: dict[tuple[RowState, Move], RowState] = {
     (RowState.IN_DOUBT, Move.ABSENT): RowState.RESERVED,
     (RowState.IN_DOUBT, Move.ASK): RowState.NEEDS_PERSON,
     (RowState.NEEDS_PERSON, Move.SUCCEED): RowState.SUCCEEDED,
+    # an answer that was kept while the ledger was down, and comes after somebody was asked
+    (RowState.NEEDS_PERSON, Move.REFUSE): RowState.FAILED,
     (RowState.NEEDS_PERSON, Move.ABSENT): RowState.RESERVED,
     (RowState.NEEDS_PERSON, Move.WRITE_OFF): RowState.FAILED,
 }
@@ -185,7 +187,13 @@ class Twin(Record):
     row: Row
 
 
-Claim = Claimed | Busy | Standing | Conflict | Twin
+class Fenced(Record):
+    """The run that claims is not (any more) the one that the task is bound to. Nothing may be sent, ever."""
+
+    task: "TaskRow"
+
+
+Claim = Claimed | Busy | Standing | Conflict | Twin | Fenced
 
 
 class Total(Record):
@@ -209,7 +217,12 @@ class Settlement(Record):
 
 
 class TaskRow(Record):
-    """What the ledger knows of a task: bound to its first run at the start, and its current wish (goal and inputs)."""
+    """What the ledger knows of a task: the run it is bound to, and its current wish (goal and inputs).
+
+    ``first_run_id``: Temporal's first execution run id, the same for a chain of runs and its resets. ``run_id``: the
+    run whose calls may be sent; that of any other is fenced off. ``epoch`` goes up from 0 by every reset and every
+    `run --again`.
+    """
 
     task_id: str
     namespace: str
@@ -219,8 +232,27 @@ class TaskRow(Record):
     requested_by: str = ""
     amendments: int = 0
     first_run_id: str
+    run_id: str = ""
+    epoch: int = 0
     again: bool = False
     opened_at: datetime
+
+
+class Stop(Record):
+    """The kill switch: nothing new is sent through `tool` by `agent` (empty = any) until it is lifted."""
+
+    tool: str = ""
+    agent: str = ""
+    by: str = ""
+    reason: str = ""
+    at: datetime
+
+    def __str__(self) -> str:
+        what = " of ".join(part for part in (self.tool or "every tool", self.agent and f"agent {self.agent}") if part)
+        who = f" by {self.by}" if self.by else ""
+        return f"{what} is stopped{who} since {self.at:%Y-%m-%d %H:%M:%S} UTC" + (
+            f": {self.reason}" if self.reason else ""
+        )
 
 
 class Line(Record):
