@@ -27,6 +27,7 @@ from activities.results import report_of
 from activities.sending import Sender, Sleep
 from activities.visit import Clock, Visit, finish
 from core.errors import ApprovalUsed, CallerError, ConfigError, LedgerDown, TotalExceeded
+from core.failpoints import reach
 from core.messages import CallOrder, ToolRefused, ToolReport, ToolSucceeded, ToolUnavailable
 from core.ports import Agent, Agents, Ledger, Tool, Transactions
 from core.receipts import Busy, Claimed, Conflict, Move, Row, RowState, Standing, Twin
@@ -60,8 +61,11 @@ class Door:
         """Take one call through the door. The argument is one CallOrder; the activity's type is the tool's name."""
         with translated():
             order = activity.payload_converter().from_payload(args[0].payload, CallOrder)
+            await reach("door.arrived", order.key)
             with beating():
-                return await self._pass(await self._visit(order))
+                report = await self._pass(await self._visit(order))
+            await reach("door.reporting", order.key)
+            return report
 
     async def _visit(self, order: CallOrder) -> Visit:
         info = activity.info()
@@ -145,12 +149,14 @@ class Door:
             return admitted
         if not visit.has_time_for(admitted.tool.contract.timeout):
             raise NotYet("too little time is left in this attempt")
+        await reach("door.admitted", visit.order.key)
         return await finish(self._claim_and_send(visit, admitted))
 
     async def _claim_and_send(self, visit: Visit, admitted: Admitted) -> Row | ToolReport:
         claim = await self._ledger.claim(admitted.reservation, _CLAIM_LASTS)
         match claim:
             case Claimed(row=row):
+                await reach("door.claimed", row.key)
                 return await self._mark_and_send(visit, admitted, row)
             case Busy(until=until):
                 raise NotYet("the call is being made by another attempt", until - self._clock())

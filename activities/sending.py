@@ -11,6 +11,7 @@ from activities.results import Packed, pack, settle_with
 from activities.visit import DeadlineOver, Visit, within
 from core.contract import Effect
 from core.errors import LedgerDown, NotSent, Refused
+from core.failpoints import reach
 from core.ports import Call, Certainty, Ledger, Sorted, Tool, TransactionReceipt, Transactions
 from core.receipts import Evidence, Move, Row, RowState, Settlement
 from core.record import Json
@@ -39,6 +40,7 @@ class Sender:
 
         A mark older than 2 s is not used: the process was stopped in between, and somebody else may have the row.
         """
+        await reach("door.marked", row.key)
         if visit.clock() - marked > MARK_LASTS:
             await self.write(
                 visit, row, lambda: self._ledger.release(row.key, row.fence, "the mark was too old to send")
@@ -49,7 +51,9 @@ class Sender:
             packed = await within(call.deadline - visit.clock(), self._apply(tool, call, row))
         except Exception as error:  # noqa: BLE001 - a tool may raise anything; its own rules sort it
             visit.log.info("tool.failed", send=row.sends, error=type(error).__name__)
+            await reach("door.answered", row.key)
             return await self._failed(visit, tool, row, _sorted(tool, error))
+        await reach("door.answered", row.key)
         evidence = Evidence.TRANSACTION if row.effect is Effect.TRANSACTIONAL else Evidence.ANSWER
         return await self.succeed(visit, tool, row, packed, evidence)
 
@@ -64,6 +68,7 @@ class Sender:
     async def settle(self, visit: Visit, row: Row, settlement: Settlement) -> Row:
         """Write how a call ended."""
         settled = await self.write(visit, row, lambda: self._ledger.settle(row.key, row.fence, settlement))
+        await reach("door.settled", row.key)
         visit.log.info("tool.settled", state=settled.state, code=settled.code, evidence=settlement.evidence)
         return settled
 
