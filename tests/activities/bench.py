@@ -303,9 +303,10 @@ class Bench:
             inputs={"order_id": "1042"},
             requested_by=requested_by,
             first_run_id="run-1",
+            run_id="run-1",
             opened_at=self.clock(),
         )
-        await self.ledger.open_task(task, "run-1")
+        await self.ledger.open_task(task)
 
     def order(self, tool: str, *, intent: int = 1, revision: int = 1, **changes: Any) -> CallOrder:
         fields: dict[str, Any] = {
