@@ -16,7 +16,19 @@ from trials.model import world as outside
 from trials.model.resolving import AGAINST, Resolving, is_against
 from trials.model.rows import move, release
 from trials.model.rules import Rules
-from trials.model.state import COMPLETER, IDLE, MOST_PACKETS, Call, Clock, Kept, Scene, Step, Worker, World
+from trials.model.state import (
+    COMPLETER,
+    IDLE,
+    MOST_PACKETS,
+    Call,
+    Clock,
+    Kept,
+    Scene,
+    Step,
+    Worker,
+    World,
+    first_approval,
+)
 
 _OPEN = (RowState.RESERVED, RowState.IN_FLIGHT, RowState.IN_DOUBT, RowState.NEEDS_PERSON)
 
@@ -47,7 +59,11 @@ class Door:
             yield from self._arrivals(world)
             return
         call = world.calls[worker.call]
-        yield from self._phases[worker.phase](world, worker, call)
+        for step in self._phases[worker.phase](world, worker, call):
+            if not (step.is_fault and self._scene.until_mark):
+                yield step
+        if self._scene.until_mark and worker.phase not in ("admitted", "claimed"):
+            return
         if worker.phase == "flying" and call.packets < MOST_PACKETS:
             orphaned = world.put(worker.call, call._replace(packets=call.packets + 1))
             yield Step("is killed; its packet is under way", orphaned, IDLE, is_fault=True)
@@ -63,6 +79,8 @@ class Door:
             is_planned = at == 0 or not self._scene.resets or world.run == 1
             if call.phase == "calling" and is_planned:
                 yield from self._visit(world, at, call)
+            if self._scene.until_mark:
+                continue
             if call.state is RowState.IN_DOUBT or (call.state is RowState.IN_FLIGHT and call.clock >= Clock.LEASE_OVER):
                 sweep = Worker(call=at, run=COMPLETER)
                 yield from self._resolving.resolve(world, sweep, call, settle_only=True)
@@ -103,7 +121,7 @@ class Door:
                     yield from self._start(world, worker, call, settle_only=is_adopted)
             case RowState.NEEDS_PERSON:
                 yield from self._resolving.by_person(world, worker, call)
-            case RowState.IN_FLIGHT | RowState.IN_DOUBT:
+            case RowState.IN_FLIGHT | RowState.IN_DOUBT if not self._scene.until_mark:
                 yield from self._resolving.resolve(world, worker, call, settle_only=is_adopted)
 
     def _write_kept(self, world: World, at: int, call: Call, kept: Kept) -> Step:
@@ -137,15 +155,16 @@ class Door:
             admitted = worker._replace(phase="admitted", approval=approval)
             words = f"with arguments {worker.args} " if self._scene.variants else ""
             yield Step(f"arrives; call {at} {words}is admitted by approval {approval}", world, admitted)
-        if not world.approvals >> _own(worker) & 1:
+        if not fitting:
             asking = world.put(at, call._replace(phase=f"asking{worker.args}"))
             yield Step(f"arrives; an approval is needed for call {at} with arguments {worker.args}", asking, IDLE)
 
     def _approvals(self, world: World, worker: Worker) -> Iterator[int]:
         """Yield those at hand that fit: with `shares`, the first one as if nothing told the two calls apart."""
-        for number in range(1, 2 * self._scene.calls + 1):
-            is_own = number == _own(worker) or (self._scene.shares and number == 1)
-            is_of_call = (number - 1) // 2 == worker.call
+        for number in range(1, 9):
+            first = (number - 1) % 4 + 1
+            is_own = first == _own(worker) or (self._scene.shares and number == 1)
+            is_of_call = (first - 1) // 2 == worker.call
             if world.approvals >> number & 1 and (is_own or (is_of_call and not self._rules.compares_digest)):
                 yield number
 
@@ -194,7 +213,8 @@ class Door:
         at, approval = worker.call, worker.approval
         giving_up = worker._replace(phase="release")
         if self._is_used(world, worker):
-            yield Step(f"marks call {at}: approval {approval} was used by another call", world, giving_up)
+            asking = world.put(at, call._replace(phase="asking0")) if call.phase == "calling" else world
+            yield Step(f"marks call {at}: approval {approval} was used by another call", asking, giving_up)
             return
         yield Step("cannot reach the ledger to mark, or is cancelled", world, giving_up, is_fault=True)
         marked = move(self._rules, call, Move.MARK, is_behind=worker.is_behind)
@@ -305,7 +325,7 @@ def _closed(call: Call) -> Call:
 
 
 def _own(worker: Worker) -> int:
-    return 1 + 2 * worker.call + worker.args
+    return first_approval(worker.call, worker.args)
 
 
 def _wrong(worker: Worker, call: Call, args: int) -> str:

@@ -18,7 +18,14 @@ SMALL = _by_name(
     Scene("unrepeatable, attempts break", Effect.UNREPEATABLE, most_sends=3, breaks=True),
     Scene("idempotent, attempts break", Effect.IDEMPOTENT, breaks=True),
     Scene("probed, reset", Effect.PROBED, has_probe=True, most_sends=1, attempts=1, resets=True),
-    Scene("transactional, one approval twice", Effect.TRANSACTIONAL, most_sends=1, attempts=1, shares=True),
+    Scene(
+        "transactional, one approval twice",
+        Effect.TRANSACTIONAL,
+        most_sends=1,
+        attempts=1,
+        shares=True,
+        until_mark=True,
+    ),
     Scene("idempotent, other arguments", Effect.IDEMPOTENT, variants=True),
 )
 """By name; two workers each."""
@@ -35,6 +42,13 @@ LARGE = _by_name(
     Scene("probed, reset", Effect.PROBED, has_probe=True, most_sends=1, attempts=1, resets=True),
     Scene("unrepeatable, 3 workers", Effect.UNREPEATABLE, workers=3),
     Scene("unrepeatable, attempts break", Effect.UNREPEATABLE, most_sends=3, breaks=True),
-    Scene("transactional, one approval twice", Effect.TRANSACTIONAL, most_sends=1, attempts=1, shares=True),
+    Scene(
+        "transactional, one approval twice",
+        Effect.TRANSACTIONAL,
+        most_sends=1,
+        attempts=1,
+        shares=True,
+        until_mark=True,
+    ),
 )
 """By name; for each kind of effect, what makes it hard."""

@@ -48,8 +48,8 @@ class Call(NamedTuple):
 
     `phase`: calling, asking0, asking1 (approval of arguments 0 or 1), doubted (a person is asked), closed (told that it
     was not sent). `asked_of`: the send that the person is asked about, as in Ruling. `consumed` is in the ledger;
-    `under` (the approval it was really sent under) and `wrong` are seen by nobody but the checker. Approval n is for
-    call (n - 1) // 2 with arguments (n - 1) % 2; 0 is none.
+    `under` (the approval it was really sent under) and `wrong` are seen by nobody but the checker. Approvals 1 and 2
+    are for call 0 with arguments 0 and 1, 3 and 4 for call 1; 5 to 8 are the same, given once more. 0 is none.
     """
 
     state: RowState | None = None
@@ -104,6 +104,11 @@ class Worker(NamedTuple):
 IDLE = Worker()
 
 
+def first_approval(call: int, args: int) -> int:
+    """Return the number of the approval that is given when a call is first asked about."""
+    return 1 + 2 * call + args
+
+
 class Step(NamedTuple):
     """One thing that may happen. `bumps` / `ages`: the call whose other workers fall behind / whose marks grow old."""
 
@@ -121,6 +126,7 @@ class Scene(NamedTuple):
     `attempts`: sends of the tool's contract; `most_sends`: where the search ends. `has_probe`: the tool can be asked.
     `resets`: a reset plans the same call (similar, another key). `shares`: one approval is delivered to two calls.
     `variants`: the order may bring other arguments. `breaks`: an attempt may end in an error of the tool's author.
+    `until_mark`: only kills, and only before the mark: approvals are used by then, and two calls are much to search.
     """
 
     name: str
@@ -133,6 +139,7 @@ class Scene(NamedTuple):
     shares: bool = False
     variants: bool = False
     breaks: bool = False
+    until_mark: bool = False
 
     @property
     def calls(self) -> int:

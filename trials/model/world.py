@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from core.contract import Effect
 from core.receipts import RowState
 from trials.model.rules import Rules
-from trials.model.state import Call, Clock, Ruling, Scene, Step, Window, World
+from trials.model.state import Call, Clock, Ruling, Scene, Step, Window, World, first_approval
 
 
 def process(scene: Scene, rules: Rules, call: Call) -> list[tuple[str, Call]]:
@@ -79,7 +79,8 @@ class Outside:
 
     def _people(self, world: World, at: int, call: Call, *, is_held: bool) -> Iterator[Step]:
         if call.phase.startswith("asking"):
-            number = 1 + 2 * at + int(call.phase[-1])
+            number = first_approval(at, int(call.phase[-1]))
+            number += 4 * (world.approvals >> number & 1)
             given = world._replace(approvals=world.approvals | 1 << number)
             approved = given.put(at, call._replace(phase="calling"))
             yield Step(f"a person approves call {at} with arguments {call.phase[-1]} (approval {number})", approved)
