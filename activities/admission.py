@@ -152,7 +152,7 @@ class Admission:
     ) -> Admitted | ToolReport:
         verdict = await self._verdict(visit, checked)
         totals = (verdict.total,) if verdict.total else ()
-        is_ruled = row is not None and row.sends > 0 and visit.order.ruling is not None
+        is_ruled = row is not None and row.sends > 0 and visit.ruling_on(row) is not None
         if is_ruled and verdict.do is Do.ASK:  # whoever said "it did not happen" wants it sent
             return Admitted(checked, verdict, reservation, (), totals)
         match verdict.do:

@@ -95,7 +95,7 @@ class Calling:
         if (wait := row.lease_until - visit.clock()) > timedelta(0):
             raise NotYet("the call is being prepared by another attempt", wait)
         is_used_up = visit.tool is not None and row.sends >= visit.tool.contract.attempts
-        if is_used_up and visit.order.ruling is None:
+        if is_used_up and visit.ruling_on(row) is None:
             return await self._sender.cancel(visit, row, f"not applied in {row.sends} attempts")
         report = await self._start(visit, row)
         if isinstance(report, ToolRefused | ToolUnavailable | ToolSucceeded):
@@ -105,7 +105,7 @@ class Calling:
         return report
 
     async def _start(self, visit: Visit, row: Row | None) -> Row | ToolReport:
-        if _is_given_up(visit, row):
+        if visit.is_given_up:
             message = "it was certainly not sent, and whoever was asked did not want it sent"
             return ToolRefused(step=visit.order.step, code="not_wanted", message=message)
         if visit.order.settle_only:
@@ -116,6 +116,9 @@ class Calling:
         if not visit.has_time_for(admitted.tool.contract.timeout):
             raise NotYet("too little time is left in this attempt")
         await reach("door.admitted", visit.order.key)
+        if row is not None and row.sends and (ruling := visit.ruling_on(row)) is not None:
+            # the word frees this send: written down, it cannot free a later one
+            await self._doubts.record(visit, row, ruling)
         return await finish(self._claim_and_send(visit, admitted))
 
     async def _claim_and_send(self, visit: Visit, admitted: Admitted) -> Row | ToolReport:
@@ -178,9 +181,3 @@ class Calling:
         visit.log.warning("call.refused", code="key_conflict")
         message = "this call's key belongs to a call with other arguments; nothing was sent"
         return ToolRefused(step=visit.order.step, code="key_conflict", message=message)
-
-
-def _is_given_up(visit: Visit, row: Row | None) -> bool:
-    """Whether a person spoke of a call that was never sent (an attempt broke before): only "send it" is a reason to."""
-    ruling = visit.order.ruling
-    return ruling is not None and ruling.choice != "did_not_happen" and not (row and row.sends)

@@ -59,20 +59,23 @@ class Doubts:
         return await self._ask(visit, row, why)
 
     async def _by_receipt(self, visit: Visit, tool: Tool, row: Row) -> Row | OutcomeUnknown:
+        asked_at = visit.clock()
         receipt = await self._transactions.receipt(tool.contract.database or "", row.key)
         if receipt is not None:
             packed = pack(receipt.result, tool.contract.result_cap)
             return await self._sender.succeed(visit, tool, row, packed, Evidence.TRANSACTION)
         self._wait_for_lease(visit, row)
-        if row.sends < tool.contract.attempts and not visit.order.settle_only and visit.knows(row):
+        is_wanted = not visit.is_given_up and not visit.order.settle_only
+        if row.sends < tool.contract.attempts and is_wanted and visit.knows(row):
             return await self._resend(visit, tool, row)
-        if visit.clock() < _settled_at(row, tool):
+        if asked_at < _settled_at(row, tool):
             raise NotYet("the transaction may still commit", _settled_at(row, tool) - visit.clock())
         return await self._absent(visit, row, "no receipt in the tool's database: it was rolled back")
 
     async def _resend_or_ask(self, visit: Visit, tool: Tool, row: Row) -> Row | OutcomeUnknown:
         self._wait_for_lease(visit, row)
-        if visit.knows(row) and (row.sends < tool.contract.attempts or visit.clock() < _sent_at(row) + _SETTLING_LASTS):
+        is_in_time = row.sends < tool.contract.attempts or visit.clock() < _sent_at(row) + _SETTLING_LASTS
+        if visit.knows(row) and is_in_time and not visit.is_given_up:
             return await self._resend(visit, tool, row)
         return await self._probe_or_ask(visit, tool, row)
 
@@ -80,6 +83,7 @@ class Doubts:
         if not tool.contract.has_probe:
             self._wait_for_lease(visit, row)
             return await self._ask(visit, row, _why(visit, tool, row))
+        asked_at = visit.clock()  # not when the answer comes: what arrived in between is not in it
         try:
             found = await within(tool.contract.timeout, tool.probe(visit.call(tool, row), row.args))
         except Exception as error:  # noqa: BLE001 - a tool may raise anything
@@ -87,7 +91,7 @@ class Doubts:
         if found is not None:
             packed = pack(found, tool.contract.result_cap)
             return await self._sender.succeed(visit, tool, row, packed, Evidence.PROBE)
-        if visit.clock() < _settled_at(row, tool):
+        if asked_at < _settled_at(row, tool):
             raise NotYet("not there yet; it may still arrive", _settled_at(row, tool) - visit.clock())
         if row.effect is Effect.UNREPEATABLE:
             return await self._ask(visit, row, "the provider does not know it, but it must not be repeated unasked")
@@ -109,6 +113,8 @@ class Doubts:
 
     async def _mark_and_send(self, visit: Visit, tool: Tool, row: Row) -> Row:
         marked = visit.clock()
+        if not _is_remembered(visit, tool, row):  # the process may have been stopped since it was looked at
+            raise NotYet("half the key window has passed meanwhile")
         deadline, lease = visit.deadline_and_lease(tool)
         again = await self._ledger.resend(row.key, row.fence, deadline=deadline, lease_until=lease, run_id=visit.run_id)
         if again is None:
@@ -132,10 +138,10 @@ class Doubts:
         return doubted
 
     async def _by_person(self, visit: Visit, row: Row) -> Row | OutcomeUnknown:
-        ruling = visit.order.ruling
+        ruling = visit.ruling_on(row)
         if ruling is None or await self._is_used(row, ruling):
             return unknown(visit, row, row.message or "only a person can say what became of it")
-        await self._record(visit, row, ruling)
+        await self.record(visit, row, ruling)
         match ruling.choice:
             case "happened":
                 packed = pack(ruling.result, cap_of(visit.tool.contract if visit.tool else None))
@@ -161,7 +167,7 @@ class Doubts:
                 return True
         return False
 
-    async def _record(self, visit: Visit, row: Row, ruling: Ruling) -> None:
+    async def record(self, visit: Visit, row: Row, ruling: Ruling) -> None:
         """Write down who said what of which send, before it is acted upon."""
         said = _line_of(ruling, row)
         visit.log.info(RULED, **said)
@@ -176,7 +182,7 @@ def unknown(visit: Visit, row: Row, why: str) -> OutcomeUnknown:
     """Say that only a person can tell."""
     shown = shorten(row.args, SHOWN_BYTES)
     digest = names.approval_digest(row.key, row.tool, row.args, row.contract_digest)
-    return OutcomeUnknown(step=visit.order.step, reason=why[:1_000], args=shown, digest=digest)
+    return OutcomeUnknown(step=visit.order.step, reason=why[:1_000], args=shown, digest=digest, sends=row.sends)
 
 
 def _settled_at(row: Row, tool: Tool) -> datetime:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from core import names
 from core.errors import Refused
-from core.messages import CallOrder
+from core.messages import CallOrder, Ruling
 from core.ports import Agent, Call, Tool
 from core.receipts import Line, Row, TaskRow
 from core.record import Json
@@ -47,6 +47,18 @@ class Visit:
     def is_unchanged(self) -> bool:
         """Whether today's contract is the one that the step was planned with."""
         return self.tool is not None and self.tool.contract.digest == self.order.digest
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether a person spoke of this call, and not to have it sent: only "it did not happen" is a reason to."""
+        ruling = self.order.ruling
+        return ruling is not None and ruling.choice != "did_not_happen"
+
+    def ruling_on(self, row: Row | None) -> Ruling | None:
+        """What a person said of the last send of a row; what they said of an earlier one does not count."""
+        ruling = self.order.ruling
+        is_of_another = row is not None and ruling is not None and ruling.sends not in (None, row.sends)
+        return None if is_of_another else ruling
 
     def knows(self, row: Row) -> bool:
         """Whether today's tool would make the very call that a row was sent with, so that it may be sent again."""

@@ -89,6 +89,7 @@ def outcome(state: TaskState, step: Step, event: OutcomeUnknown) -> TaskState:
         args=event.args,
         reason=event.reason,
         why=step.planned.why,
+        sends=event.sends,
         may_answer=held_by(state, state.profile.owner if state.profile else ""),
         **({"digest": event.digest} if event.digest else {}),
     )

@@ -103,6 +103,7 @@ def _outcome(state: TaskState, request: Request, answer: Answer) -> TaskState:
             "request_id": request.id,
             "by": answer.by,
             "evidence": answer.evidence or answer.comment or answer.text or "",
+            "sends": request.sends,
         }
     )
     return put(state, step, phase=Phase.CALLING, entry=step.entry + 1, ruling=ruling)

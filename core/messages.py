@@ -177,13 +177,17 @@ class Deferred(Message):
 
 
 class Ruling(Message):
-    """What a person said about an effect in doubt."""
+    """What a person said about an effect in doubt; `sends`: after how many sends they were asked (None: not known).
+
+    A word about one send says nothing of a later one, such as that of an attempt that was stopped meanwhile.
+    """
 
     choice: Literal["happened", "did_not_happen", "write_off"]
     request_id: str
     by: str = ""
     evidence: str = ""
     result: Json = None
+    sends: int | None = None
 
 
 class Kept(Message):
@@ -407,13 +411,14 @@ class ApprovalNeeded(Message):
 
 
 class OutcomeUnknown(Message):
-    """The call was sent and nobody but a person can say what became of it."""
+    """The call was sent and nobody but a person can say what became of it. `sends`: how often, as its row says."""
 
     kind: Literal["OutcomeUnknown"] = "OutcomeUnknown"
     step: str
     reason: Text
     args: dict[str, Json] = {}
     digest: str = ""
+    sends: int | None = None
 
 
 class EpochOpened(Message):

@@ -42,6 +42,7 @@ class Request(Message):
     approvers: tuple[str, ...] = ()
     may_answer: tuple[str, ...] = ()
     quorum: int = 1
+    sends: int | None = None
     given: tuple[Approval, ...] = ()
     opened_at: datetime
     remind_at: datetime | None = None
