@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 from cli.audit_report import Audit, Sources, join
 from cli.audit_view import audit_picture
 from cli.connection import connect
-from cli.errors import Exit, Unreachable
+from cli.errors import Exit, Unreachable, explain
 from cli.opening import leave
 from cli.options import AsJson, ConfigPath, TaskId
 from cli.outcomes import Outcome
@@ -107,7 +107,7 @@ async def _from_temporal(
         missing.append("Temporal does not know this task (any more): attempts, latencies and signals are missing")
         return Sources(), None, False
     except (Unreachable, RPCError) as error:
-        missing.append(f"attempts, latencies and signals are missing: {error}")
+        missing.append(f"attempts, latencies and signals are missing: {explain(error)[0]}")
         return Sources(), None, False
     return sources, outcome, outcome is None
 

@@ -9,6 +9,7 @@
 ====  =====================================================================================
 """
 
+import re
 from enum import IntEnum
 
 from pydantic import ValidationError
@@ -37,6 +38,8 @@ class Unreachable(LastmileError):
 
 _SILENT = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 _BARRED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED)
+_NO_NAMESPACE = re.compile(r"Namespace (\S+) (?:is|was) not found")
+"""How the server says it, and how the SDK does when a worker starts."""
 
 
 def explain(error: BaseException) -> tuple[str, Exit]:
@@ -48,6 +51,8 @@ def explain(error: BaseException) -> tuple[str, Exit]:
             return str(error), Exit.USAGE
         case LastmileError():
             return str(error), Exit.UNREACHABLE
+        case RPCError() | RuntimeError() if name := missing_namespace(error):
+            return _of_namespace(name), Exit.UNREACHABLE
         case RPCError():
             return _of_server(error), Exit.USAGE if _is_usage(error) else Exit.UNREACHABLE
         case ValidationError():
@@ -59,6 +64,19 @@ def explain(error: BaseException) -> tuple[str, Exit]:
     return (
         f"this should not have happened: {type(error).__name__}: {error} (LASTMILE_DEBUG=1 shows where)",
         Exit.UNREACHABLE,
+    )
+
+
+def missing_namespace(error: BaseException) -> str:
+    """Return the name of the namespace that an error says the server does not have; "" for any other error."""
+    found = _NO_NAMESPACE.search(str(error))
+    return found[1] if found else ""
+
+
+def _of_namespace(name: str) -> str:
+    return (
+        f"the Temporal server has no namespace {name!r}; set TEMPORAL_NAMESPACE or [temporal] namespace in "
+        f"lastmile.toml to one that it has, or create this one with: temporal operator namespace create -n {name}"
     )
 
 

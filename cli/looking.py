@@ -1,7 +1,9 @@
 """ls, show, watch: where tasks stand. The inbox is a query on Temporal's visibility, not another database."""
 
 import asyncio
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -53,8 +55,8 @@ class Wanted(Record):
     agent: str | None
     waiting_for: str | None
 
-    def query(self) -> str:
-        """Write the query for Temporal's visibility."""
+    def query(self, *, is_waiting: bool = False) -> str:
+        """Write the query for Temporal's visibility. `is_waiting`: only for tasks that wait for somebody."""
         parts = [f"WorkflowType = '{names.WORKFLOW}'"]
         if self.status is not None:
             parts.append(f"{names.STATUS_ATTRIBUTE} = '{self.status.value}'")
@@ -62,6 +64,8 @@ class Wanted(Record):
             parts.append(f"{names.AGENT_ATTRIBUTE} = '{self.agent}'")
         if self.waiting_for is not None:
             parts.append(f"{names.WAITING_FOR_ATTRIBUTE} = '{self.waiting_for}' AND ExecutionStatus = 'Running'")
+        if is_waiting:
+            parts.append(f"{names.WAITING_FOR_ATTRIBUTE} IS NOT NULL AND ExecutionStatus = 'Running'")
         return " AND ".join(parts)
 
     def fits(self, one: Listed) -> bool:
@@ -80,11 +84,11 @@ def ls(
     ] = None,
     agent: Annotated[str | None, word_option("--agent", "Only tasks of this agent.")] = None,
     waiting_for: Annotated[str | None, word_option("--waiting-for", "Only what waits for this name or role.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many.")] = 50,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """List tasks, newest first: where they stand and whom they wait for."""
+    """List tasks: those that wait for somebody, then the others, newest first; and whom they wait for."""
     wanted = Wanted(status=status, agent=agent, waiting_for=waiting_for)
 
     async def verb(desk: Desk) -> Exit:
@@ -92,7 +96,7 @@ def ls(
         await show_stops(desk)
         desk.screen.show(_table(found) if found else "no tasks")
         if len(found) == limit:
-            desk.screen.show(Text(f"only the newest {limit} are shown; see --limit", style="dim"))
+            desk.screen.show(Text(f"only {limit} are shown; see --limit", style="dim"))
         desk.screen.data(found)
         return Exit.DONE
 
@@ -100,15 +104,31 @@ def ls(
 
 
 async def list_tasks(desk: Desk, wanted: Wanted, limit: int) -> list[Listed]:
-    """Ask visibility; where the server does not know our search attributes, ask each task."""
+    """Ask visibility, first for those that wait for somebody, however old they are; then for all, newest first.
+
+    Where the server does not know our search attributes, each of the newest tasks is asked.
+    """
     try:
-        return [_listed(one) async for one in desk.client.list_workflows(wanted.query(), limit=limit)]
+        found = [await _query(desk, query, limit) for query in (wanted.query(is_waiting=True), wanted.query())]
+        return _waiting_first(chain(*found))[:limit]
     except RPCError as error:
         if error.status is not RPCStatusCode.INVALID_ARGUMENT:
             raise
     plain = desk.client.list_workflows(f"WorkflowType = '{names.WORKFLOW}'", limit=limit)
     listed = await asyncio.gather(*[_asked(desk, _listed(one)) async for one in plain])
-    return [one for one in listed if wanted.fits(one)]
+    return _waiting_first(one for one in listed if wanted.fits(one))
+
+
+async def _query(desk: Desk, query: str, limit: int) -> list[Listed]:
+    return [_listed(one) async for one in desk.client.list_workflows(query, limit=limit)]
+
+
+def _waiting_first(found: Iterable[Listed]) -> list[Listed]:
+    """Keep each run once, as it was seen first, and the order among those that wait and among the others."""
+    runs: dict[tuple[str, datetime], Listed] = {}
+    for one in found:
+        runs.setdefault((one.task_id, one.started_at), one)
+    return sorted(runs.values(), key=lambda one: not one.waiting_for)
 
 
 def _listed(found: WorkflowExecution) -> Listed:

@@ -48,7 +48,7 @@ def run(
     name = task_id or f"{agent[:100]}-{secrets.token_hex(3)}"
 
     async def verb(desk: Desk) -> Exit:
-        _require_agent(desk.settings, agent)
+        require_agent(desk.settings, agent)
         is_new = await start(desk, name, spec)
         desk.screen.show(_started(name, is_new, wait))
         if not wait:
@@ -123,13 +123,15 @@ def _spec(agent: str, goal: str, inputs: dict[str, Json], by: str, again: bool) 
         raise CallerError(f"this is no task: {faults_of(error)}") from None
 
 
-def _require_agent(settings: Settings, agent: str) -> None:
-    """Refuse an agent that is not there, where its folder would be; elsewhere only the worker knows its agents."""
-    folders = [folder for folder in settings.agents if folder.is_dir()]
-    found = sorted({path.parent.name for folder in folders for path in folder.glob("*/agent.toml")})
-    if folders and agent not in found:
-        there = f"there are: {', '.join(found)}" if found else f"{', '.join(map(str, folders))} holds none"
-        raise CallerError(f"there is no agent {agent!r}; {there}")
+def require_agent(settings: Settings, agent: str) -> None:
+    """Refuse an agent that is broken or not there, where its folder would be; elsewhere only the worker knows it.
+
+    Raises ConfigError with what is wrong in the folder, CallerError for a name that no folder has.
+    """
+    from config.agents import load_agents  # noqa: PLC0415 - loading agents imports their tools' libraries
+
+    if any(folder.is_dir() for folder in settings.agents):
+        load_agents(settings).get(agent)
 
 
 async def _require_same_wish(task: Task, spec: TaskSpec) -> None:

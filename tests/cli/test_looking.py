@@ -20,6 +20,19 @@ def test_inbox_of_a_person_and_of_a_role_holds_what_waits_for_them(cli: CommandL
     assert "inbox-1" not in listed(cli, "--waiting-for", "ana")
 
 
+def test_tasks_that_wait_for_somebody_are_listed_before_newer_ones(cli: CommandLine) -> None:
+    ask(cli, "old-1")
+    assert cli("run", "shop", "buy", "--id", "new-1", "--input", "what=tea", "--input", "count=1", "--wait").code == 0
+    found = cli("ls", "--json").json
+    waits = [bool(one["waiting_for"]) for one in found]
+    names = [one["task_id"] for one in found]
+    assert waits == sorted(waits, reverse=True)
+    assert names.index("old-1") < names.index("new-1")
+    assert names.count("old-1") == names.count("new-1") == 1
+    cli("cancel", "old-1")
+    until(cli, "old-1", "CANCELLED")
+
+
 def test_show_names_who_may_answer_and_how(cli: CommandLine) -> None:
     ask(cli, "show-1")
     shown = cli("show", "show-1").out

@@ -1,7 +1,9 @@
 import json
 from pathlib import Path
 
-from tests.cli.conftest import CommandLine, Shop
+import pytest
+
+from tests.cli.conftest import PLAN, CommandLine, Shop, write_agent, write_config
 from tests.cli.waiting import until
 
 SMALL = ("--input", "what=tea", "--input", "count=2")
@@ -62,7 +64,19 @@ def test_inputs_come_from_a_file_and_pairs_go_over_it(cli: CommandLine, tmp_path
 def test_unknown_agent_is_named_with_those_there_are(cli: CommandLine) -> None:
     ran = cli("run", "shopp", "buy tea")
     assert ran.code == 2
-    assert "there is no agent 'shopp'; there are: asker, lost, shop" in ran.err
+    assert "there is no agent 'shopp'; did you mean 'shop'" in ran.err
+
+
+def test_broken_agent_is_refused_with_what_is_wrong_before_a_task_is_started(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_agent(tmp_path / "agents" / "broken", {"plan": PLAN})
+    (tmp_path / "agents" / "broken" / "agent.toml").write_text("owner = 3\n")
+    broken = CommandLine(write_config(tmp_path, shop.address), capsys)
+    ran = broken("run", "broken", "buy tea", "--id", "run-9")
+    assert ran.code == 2
+    assert "agent.toml:1: owner" in ran.err
+    assert "there is no task 'run-9'" in broken("show", "run-9").err
 
 
 def test_task_that_is_ended_by_its_owner_exits_1(cli: CommandLine) -> None:

@@ -95,6 +95,31 @@ def test_doctor_names_a_ledger_that_cannot_be_written(
     assert "ledger" in ran.out
 
 
+@pytest.mark.parametrize("verb", [("ls",), ("show", "any"), ("run", "shop", "buy tea"), ("doctor",)])
+def test_namespace_that_the_server_does_not_have_is_named(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: tuple[str, ...]
+) -> None:
+    ran = CommandLine(_elsewhere(shop, tmp_path), capsys)(*verb)
+    assert ran.code == 3
+    assert "the Temporal server has no namespace 'elsewhere'" in ran.out + ran.err
+    assert "temporal operator namespace create -n elsewhere" in ran.out + ran.err
+
+
+def test_worker_for_a_namespace_that_is_not_there_says_so_and_exits_3(shop: Shop, tmp_path: Path) -> None:
+    command = [sys.executable, str(PROGRAM), "--config", str(_elsewhere(shop, tmp_path))]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 3
+    assert "error: the Temporal server has no namespace 'elsewhere'" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def _elsewhere(shop: Shop, folder: Path) -> Path:
+    write_agent(folder / "agents" / "shop", {"plan": PLAN})
+    config = write_config(folder, shop.address)
+    config.write_text(config.read_text().replace("[temporal]\n", '[temporal]\nnamespace = "elsewhere"\n'))
+    return config
+
+
 def test_every_verb_says_in_one_sentence_that_the_server_is_away(nowhere: CommandLine) -> None:
     verbs = [
         ("run", "shop", "buy tea"),
