@@ -1,10 +1,10 @@
 """Keeps a query from waking a workflow at the wrong time.
 
-A query that reaches a worker before the workflow task that is due makes the SDK apply the events of that task already:
-timers fire, signals arrive, while `workflow.now()` stands where the last task began (measured with temporalio 1.35: in 29
-of 30 workflows that were asked while no worker polled). What the workflow then commands is kept for the task to come, and
-a replay, which sees that task's own time, commands something else: the task fails for ever. Such an activation is refused
-here. The query fails, the workflow leaves the cache, and its task replays it at the right time.
+A query that reaches a worker before the workflow task that is due makes the SDK apply the events of that task
+already: timers fire, signals arrive, while `workflow.now()` stands where the last task began (measured with temporalio
+1.35: in 29 of 30 workflows that were asked while no worker polled). What the workflow then commands is kept for the
+task to come, and a replay, which sees that task's own time, commands something else: the task fails for ever. Such an
+activation is refused here. The query fails, the workflow leaves the cache, and its task replays it at the right time.
 """
 
 from typing import Any
