@@ -105,8 +105,8 @@ class Calling:
         return report
 
     async def _start(self, visit: Visit, row: Row | None) -> Row | ToolReport:
-        if _is_given_up(visit, row):
-            message = "it was certainly not sent, and whoever was asked did not want it sent"
+        if _is_given_up(visit):
+            message = "it was certainly not applied, and whoever was asked did not want it sent"
             return ToolRefused(step=visit.order.step, code="not_wanted", message=message)
         if visit.order.settle_only:
             return ToolUnavailable(step=visit.order.step, reason="not sent: the task is ending")
@@ -180,7 +180,6 @@ class Calling:
         return ToolRefused(step=visit.order.step, code="key_conflict", message=message)
 
 
-def _is_given_up(visit: Visit, row: Row | None) -> bool:
-    """Whether a person spoke of a call that was never sent (an attempt broke before): only "send it" is a reason to."""
-    ruling = visit.order.ruling
-    return ruling is not None and ruling.choice != "did_not_happen" and not (row and row.sends)
+def _is_given_up(visit: Visit) -> bool:
+    """Whether a person does not want sent what certainly is not applied: only "it did not happen" is a reason to."""
+    return visit.order.ruling is not None and visit.order.ruling.choice != "did_not_happen"
