@@ -83,7 +83,7 @@ async def _play_one(stage: Stage, cell: Cell, number: int, turns: asyncio.Semaph
         played = Played(cell=cell, found=found, faults=faults, seconds=time.monotonic() - started)
     if played.is_right:
         await asyncio.to_thread(shutil.rmtree, props.folder)
-    verdict = "ok" if played.is_right else f"WRONG (logs: {props.folder})"
+    verdict = "ok" if played.is_right else f"WRONG: {'; '.join(faults)} (logs: {props.folder})"
     console.print(
         f"{played.seconds:5.1f} s  {cell.name}  {verdict}", style=None if played.is_right else "red", soft_wrap=True
     )

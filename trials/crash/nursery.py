@@ -45,7 +45,7 @@ class Nursery:
     async def start(self, folder: Path, environ: dict[str, str], arm: Arm | None) -> Worker:
         """Fork a worker that serves the lastmile.toml in a folder."""
         self._number += 1
-        log = folder / ("armed.log" if arm else f"clean-{self._number}.log")
+        log = folder / f"worker-{self._number}.log"
         order = Order(
             number=self._number,
             config=folder / "lastmile.toml",
@@ -73,7 +73,10 @@ class Nursery:
     def _began(self, said: Started) -> None:
         worker = Worker(said.pid, asyncio.get_running_loop().create_future())
         self._running[said.pid] = worker
-        self._waiting.pop(said.number).set_result(worker)
+        if (waiting := self._waiting.pop(said.number)).cancelled():  # nobody is there any more to end it
+            worker.signal(signal.SIGKILL)
+        else:
+            waiting.set_result(worker)
 
     def _ended(self, said: Ended) -> None:
         self._running.pop(said.pid).ended.set_result(said.code)
