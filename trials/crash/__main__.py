@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             console.print("\n".join(cell.name for cell in cells), soft_wrap=True)
             return 0
         started = time.monotonic()
-        played = asyncio.run(_play(cells, given.seed, given.together, console))
+        played = asyncio.run(_play(FOLDER.resolve(), cells, given.seed, given.together, console))
     except LastmileError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -59,14 +59,14 @@ def _chosen(is_full: bool, seed: int, name: str | None) -> list[Cell]:
     return cells if is_full else sample(cells, seed)
 
 
-async def _play(cells: Sequence[Cell], seed: int, together: int, console: Console) -> list[Played]:
+async def _play(folder: Path, cells: Sequence[Cell], seed: int, together: int, console: Console) -> list[Played]:
     """Play the cells in an order of the seed's, several at a time; return them in the order of the table."""
     if together < 1:
         raise CallerError(f"--together {together}: at least one cell has to be played at a time")
     numbered = list(enumerate(cells))
     random.Random(seed).shuffle(numbered)  # noqa: S311 - mixes long cells and short ones
     turns = asyncio.Semaphore(together)
-    async with staged(FOLDER) as stage, asyncio.TaskGroup() as group:
+    async with staged(folder) as stage, asyncio.TaskGroup() as group:
         playing = {
             number: group.create_task(_play_one(stage, cell, number, turns, console)) for number, cell in numbered
         }

@@ -99,5 +99,5 @@ class Trap:
 
 
 async def _until_cancelled() -> None:
-    while not activity.is_cancelled():
+    while not activity.is_cancelled():  # noqa: ASYNC110 - this thread learns of it with a heartbeat
         await asyncio.sleep(_POLL_S)

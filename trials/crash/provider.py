@@ -81,7 +81,7 @@ class Books:
         return True
 
     def _set(self, ref: str, key: str, value: str, version: int) -> bool:
-        """Set a value under If-Match; RFC 9110, 13.1.1 lets a server answer 2xx when it is what is asked for already."""
+        """Set a value under If-Match. A server may answer 2xx when it is as asked for already (RFC 9110, 13.1.1)."""
         found, now = self._thing(ref)
         if found != version:
             return now == value

@@ -17,6 +17,7 @@ from trials.crash.nursery import Worker
 from trials.crash.people import Owner
 from trials.crash.resetting import reset
 from trials.crash.stage import Props, Stage
+from trials.crash.waiting import until
 from trials.crash.words import Way
 
 PAST_LEASE = timedelta(seconds=5.7)
@@ -29,7 +30,7 @@ DOWN, DOWN_LONG = 2.0, 14.0
 """Seconds; an attempt of the agent's tools lasts at most 11 (3 s each to send and to probe, and 5)."""
 
 LIMIT = timedelta(seconds=120)
-_POLL_S = 0.05
+_LOOK_S = 0.2
 _OPEN = WorkflowExecutionStatus.RUNNING
 
 
@@ -93,10 +94,15 @@ class Scene:
         if self._is_at_provider:
             await self._stage.target.taken(self._props.task_id)
             return
-        while not (self._props.folder / REACHED).exists():
+
+        async def is_there() -> bool:
+            if (self._props.folder / REACHED).exists():
+                return True
             if worker.ended.done():
                 raise RuntimeError(f"the worker ended with {worker.ended.result()} before it reached the place")
-            await asyncio.sleep(_POLL_S)
+            return False
+
+        await until(is_there)
 
     # -------------------------------------------------------------------------------------------- what is done
 
@@ -160,15 +166,19 @@ class Scene:
     async def _wake_after_takeover(self, zombie: Worker, handle: WorkflowHandle[object, object]) -> None:
         """Let another worker go as far as it can, then wake the first one up, and wait until it has nothing to do."""
         await self._take_over()
-        while (await handle.describe()).status is _OPEN and not await self._owner.is_asked(handle):
-            await asyncio.sleep(_POLL_S)
+        await until(lambda: self._is_as_far_as_it_gets(handle))
         if self._cell.spot.place == "tool.sending":
             await self._stage.target.change(self._props.task_id)
         zombie.signal(Signals.SIGCONT)
-        while not (self._props.folder / WOKE).exists():
-            await asyncio.sleep(_POLL_S)
+        await until(self._is_awake)
         zombie.signal(Signals.SIGTERM)
         await zombie.ended
+
+    async def _is_as_far_as_it_gets(self, handle: WorkflowHandle[object, object]) -> bool:
+        return (await handle.describe()).status is not _OPEN or await self._owner.is_asked(handle)
+
+    async def _is_awake(self) -> bool:
+        return (self._props.folder / WOKE).exists()
 
     async def _take_over(self) -> None:
         self._others.append(await self._stage.nursery.start(self._props.folder, self._props.environ, None))
@@ -181,12 +191,14 @@ class Scene:
     async def _ended(self, handle: WorkflowHandle[object, object]) -> None:
         """Answer whatever is asked, until nothing is open any more."""
         latest = self._stage.client.get_workflow_handle(handle.id)  # after a reset, not the run that was started
-        while (await latest.describe()).status is _OPEN:
+
+        async def is_over() -> bool:
             await self._owner.answer(latest)
-            await asyncio.sleep(0.2)
+            return (await latest.describe()).status is not _OPEN
+
+        await until(is_over, every_s=_LOOK_S)
         if self._cell.way is Way.TERMINATE:
-            while not await self._props.is_settled():
-                await asyncio.sleep(0.2)
+            await until(self._props.is_settled, every_s=_LOOK_S)
 
     async def _broken(self, why: str) -> Found:
         found = Found(applied=0, requests=0, status="?", broken=why)

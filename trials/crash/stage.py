@@ -1,4 +1,4 @@
-"""What all cells share (server, provider, workers' parent), and what one cell has of its own (task, ledger, database)."""
+"""What all cells share (server, provider, zygote), and what one cell has of its own (task, ledger, database)."""
 
 import asyncio
 import json
@@ -21,6 +21,7 @@ from ledger import open_ledger
 from trials.crash.cells import Cell
 from trials.crash.nursery import Nursery, nursery
 from trials.crash.target import Counts, Target, target
+from trials.crash.words import Word
 
 AGENT = "crash"
 _SOURCE = Path(__file__).with_name("agent")
@@ -41,8 +42,10 @@ class Stage:
 
 @asynccontextmanager
 async def staged(folder: Path) -> AsyncIterator[Stage]:
-    """Start server, provider and zygote with their files in `folder`, which is emptied before, and end them."""
-    folder = folder.resolve()
+    """Start server, provider and zygote with their files in `folder`, which is emptied before; end them.
+
+    `folder`: absolute.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(_SOURCE, folder / "agents" / AGENT, ignore=shutil.ignore_patterns("__pycache__"))
     script = folder / "agents" / AGENT / "script"
@@ -116,11 +119,16 @@ def lay_out(stage: Stage, cell: Cell, number: int) -> Props:
     folder = stage.folder / "cells" / task_id
     folder.mkdir(parents=True)
     props = Props(task_id, cell, folder, stage.target)
-    _write_script(stage.folder / "agents" / AGENT / "script" / f"{task_id}.json", [_plan(cell, task_id)])
+    _write_script(stage.folder / "agents" / AGENT / "script" / f"{task_id}.json", _plans(cell, task_id))
     _write_settings(stage, props)
     with closing(sqlite3.connect(folder / "books.db")) as db:
         db.executescript("CREATE TABLE bookings (ref TEXT)")
     return props
+
+
+def _plans(cell: Cell, ref: str) -> list[dict[str, Any]]:
+    """After a reset the planner wants the same again: what is done already must not be done twice."""
+    return [_plan(cell, ref)] * (2 if cell.word is Word.ADOPTS else 1)
 
 
 def _plan(cell: Cell, ref: str) -> dict[str, Any]:

@@ -62,6 +62,7 @@ ROWS: tuple[Row, ...] = (
     Row(title=_NO_RECEIPT, spots=(at.ANSWERED,), ways=CRASHES, words=_DONE),
     Row(title=_NO_RECEIPT, spots=(at.REPORTING,), ways=CRASHES, words=_RERUN),
     Row(title="receipt, completion not reported", spots=(at.SETTLED, at.REPORTING), ways=CRASHES, words=_ALL_RECEIPT),
+    Row(title="receipt, completion not reported", spots=(at.REPORTING,), ways=CRASHES, words=_RERUN),
     Row(
         title="zombie wakes in RESERVED after a takeover",
         spots=(at.CLAIMED,),
@@ -212,6 +213,18 @@ DEPARTURES: tuple[Departure, ...] = (
         says="row stays",
         expected=Word.COMPLETER,
         why="the completer reads the tool's database and settles this row too: no open doubt stays.",
+    ),
+    Departure(
+        where="zombie in IN_FLIGHT: transactional",
+        says="-",
+        expected=Word.RECEIPT,
+        why="one that wakes up after its commit finds the receipt written by whoever took over, and is fenced off.",
+    ),
+    Departure(
+        where="definite no, not yet recorded: transactional",
+        says="free",
+        expected=Word.SAME_NO,
+        why="it is free to be sent again, and is told the same no: the cell says what comes of it.",
     ),
     Departure(
         where="SIGSTOP, then SIGCONT without a takeover: all",

@@ -1,9 +1,12 @@
 """One tool for each kind of effect, and two keyed ones whose provider forgets the key soon."""
 
+# ruff: noqa: INP001 - an agent is a folder, loaded by path
+
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import text
+
 from tools import Call, Refused, tool
 
 from .wire import ask

@@ -1,7 +1,9 @@
 """HTTP with nothing between the fail point and the system call that sends: the request leaves as one write.
 
-So a process that is stopped at ``tool.sending`` is stopped, in effect, inside that call: what it wakes up to do is send.
+So a process that is stopped at ``tool.sending`` is stopped, in effect, inside that call: it wakes up to send.
 """
+
+# ruff: noqa: INP001 - an agent is a folder, loaded by path
 
 import asyncio
 import json
