@@ -110,8 +110,8 @@ class Planning(Message):
 
     ``call``: number of the call under way or next; ``route``: index of the model in use; ``floor``: those before it
     are down; ``replies`` and ``spent_errors`` are for the scripted model; ``refused``: refusals in a row by this model;
-    ``parks``: how often every model was down in a row; ``faults`` and ``instructions`` go to the planner;
-    ``candidate``: a plan that waits for a person's word; ``last_input``: tokens of the last prompt.
+    ``parks``: how often every model was down in a row, ``parked_at``: since when; ``faults`` and ``instructions`` go to
+    the planner; ``candidate``: a plan that waits for a person's word; ``last_input``: tokens of the last prompt.
     """
 
     call: int = 0
@@ -123,6 +123,7 @@ class Planning(Message):
     spent_errors: dict[str, int] = {}
     refused: int = 0
     parks: int = 0
+    parked_at: datetime | None = None
     faults: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()
     without_tools: tuple[str, ...] = ()

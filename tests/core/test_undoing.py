@@ -11,6 +11,7 @@ from core.contract import Effect
 from core.machine import decide
 from core.messages import (
     ActivityBroke,
+    Adopted,
     CallCancelled,
     CallOrder,
     CallTool,
@@ -336,6 +337,27 @@ def test_reset_while_undoing_starts_the_undoing_over() -> None:
     assert (story.ids, story.status) == (["effects:all:2"], "COMPENSATING")
     assert listed(story, "r1.s1").ids == ["call:undo.r1.s1.9:1:1"]
     assert story.done("undo.r1.s1.9").status == "CANCELLED"
+    assert set(opens(story)) == {"r1.s3"}
+
+
+def test_undo_that_the_branch_left_open_is_found_out_before_any_other() -> None:
+    story = undoing()
+    branch = Adopted(
+        step="undo.r1.s2",
+        tool="pay.undo",
+        key="k" * 32,
+        intent=5,
+        terms=UNDO,
+        outcome="open",
+        undoes=story.step("r1.s2").key,
+    )
+    story.tell(EpochOpened(step="undo.r1.s2", next_intent=9, adopted=(branch,), not_shown=1))
+    assert story.ids == ["call:r2.undo_r1_s2:1:1"]
+    order = call_order(story.state, CallTool(step="r2.undo_r1_s2", revision=1, entry=1))
+    assert isinstance(order, CallOrder)
+    assert (order.settle_only, order.key) == (True, "k" * 32)
+    assert story.done("r2.undo_r1_s2").ids == ["effects:all:2"]
+    listed(story, "r1.s1").done("undo.r1.s1")
     assert set(opens(story)) == {"r1.s3"}
 
 
