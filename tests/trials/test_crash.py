@@ -133,6 +133,7 @@ def test_sample_covers_every_row_with_every_kind_and_every_way(seed: int) -> Non
     chosen = sample(CELLS, seed)
     assert {(cell.title, cell.kind) for cell in chosen} == {(cell.title, cell.kind) for cell in CELLS}
     assert {(cell.spot.name, cell.way) for cell in chosen} == {(cell.spot.name, cell.way) for cell in CELLS}
+    assert any(cell.is_residual for cell in chosen)
     assert len(chosen) < len(CELLS) / 2
     assert chosen == sample(CELLS, seed)
 

@@ -1,4 +1,4 @@
-"""Cells: the table times what is done. And the sample of CI: every row, every kind, every way; the seed takes turns."""
+"""Cells: the table times what is done. And the sample of CI: every row with every kind, and every way at every spot."""
 
 import random
 import re
@@ -58,13 +58,14 @@ def _cells(row: Row) -> Iterator[Cell]:
 
 
 def sample(cells: Sequence[Cell], seed: int) -> list[Cell]:
-    """Choose one cell for each pair of row and kind, then what is missing of (way, spot) pairs."""
+    """Choose one cell for each pair of row and kind, what is missing of (way, spot) pairs, and the residual."""
     shuffled = list(cells)
     random.Random(seed).shuffle(shuffled)  # noqa: S311 - which cells are tried today is no secret
     chosen = _first_of_each(shuffled, lambda cell: (cell.title, cell.kind))
     seen = {(cell.spot.name, cell.way) for cell in chosen}
     rest = [cell for cell in shuffled if (cell.spot.name, cell.way) not in seen]
     chosen += _first_of_each(rest, lambda cell: (cell.spot.name, cell.way))
+    chosen += [cell for cell in cells if cell.is_residual and cell not in chosen]
     return sorted(chosen, key=cells.index)
 
 

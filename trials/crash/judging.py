@@ -168,6 +168,8 @@ def _asks(cell: Cell, status: str) -> Ends:
         return Ends(
             applied=0, requests=arrived, state=RowState.CANCELLED, evidence=NOBODY, status=status, asked=_OUTCOME
         )
+    if spot.is_refused and cell.way is Way.ZOMBIE:  # it wakes up with the no in its hand
+        return _fails(spot.arrived).model_copy(update={"asked": _OUTCOME})
     after = _fails(spot.arrived + 1) if spot.is_refused else _succeeds(cell, spot.arrived + 1, status)
     return after.model_copy(update={"asked": _OUTCOME})
 

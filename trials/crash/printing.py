@@ -51,16 +51,18 @@ def _matrix(played: Sequence[Played]) -> Table:
         of_row = [one for one in played if one.cell.title == title]
         table.add_row(title, *(_count([one for one in of_row if one.cell.kind is kind]) for kind in Effect))
     table.add_section()
-    table.add_row("all", *(_count([one for one in played if one.cell.kind is kind]) for kind in Effect))
+    table.add_row(
+        "all", *(_count([one for one in played if one.cell.kind is kind], with_words=False) for kind in Effect)
+    )
     return table
 
 
-def _count(played: Sequence[Played]) -> Text:
+def _count(played: Sequence[Played], *, with_words: bool = True) -> Text:
     if not played:
         return Text("-", style="dim")
     right = sum(one.is_right for one in played)
-    words = ", ".join(dict.fromkeys(one.cell.word for one in played))
-    return Text(f"{right}/{len(played)} {words}", style="green" if right == len(played) else "bold red")
+    words = ", ".join(dict.fromkeys(one.cell.word for one in played)) if with_words else ""
+    return Text(f"{right}/{len(played)} {words}".rstrip(), style="green" if right == len(played) else "bold red")
 
 
 def _wrong(one: Played) -> Text:

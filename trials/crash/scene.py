@@ -165,11 +165,13 @@ class Scene:
 
     async def _wake_after_takeover(self, zombie: Worker, handle: WorkflowHandle[object, object]) -> None:
         """Let another worker go as far as it can, then wake the first one up, and wait until it has nothing to do."""
+        self._send(zombie, Signals.SIGSTOP)
         await self._take_over()
         await until(lambda: self._is_as_far_as_it_gets(handle))
         if self._cell.spot.place == "tool.sending":
             await self._stage.target.change(self._props.task_id)
         zombie.signal(Signals.SIGCONT)
+        await self._stage.target.release(self._props.task_id, "answer")
         await until(self._is_awake)
         zombie.signal(Signals.SIGTERM)
         await zombie.ended
@@ -178,7 +180,7 @@ class Scene:
         return (await handle.describe()).status is not _OPEN or await self._owner.is_asked(handle)
 
     async def _is_awake(self) -> bool:
-        return (self._props.folder / WOKE).exists()
+        return self._is_at_provider or (self._props.folder / WOKE).exists()
 
     async def _take_over(self) -> None:
         self._others.append(await self._stage.nursery.start(self._props.folder, self._props.environ, None))

@@ -11,6 +11,7 @@ from trials.crash.words import WRITES, Spot, Way, Word
 
 READ, TRANSACTIONAL, IDEMPOTENT, KEYED, PROBED, UNREPEATABLE = Effect
 CRASHES = (Way.KILL, Way.STOP, Way.TERM, Way.RAISE, Way.DOWN)
+ALL_CRASHES = (*CRASHES, Way.ZOMBIE)  # where no row of its own is about zombies
 _ALL_FREE = dict.fromkeys(WRITES, Word.FREE)
 _ALL_RECEIPT = dict.fromkeys(WRITES, Word.RECEIPT)
 _RERUN = {READ: Word.RERUN}
@@ -50,19 +51,21 @@ _UNSEEN, _APPLIED = "sent, lost on the way", "applied, answer lost"
 _DOWN_BEFORE, _DOWN_AFTER = "ledger down before the mark", "ledger down after the effect"
 
 ROWS: tuple[Row, ...] = (
-    Row(title="before the claim", spots=(at.ARRIVED,), ways=CRASHES, words=_RERUN | _ALL_FREE),
-    Row(title="before the claim", spots=(at.ADMITTED,), ways=CRASHES, words=_ALL_FREE),
+    Row(title="before the claim", spots=(at.ARRIVED,), ways=ALL_CRASHES, words=_RERUN | _ALL_FREE),
+    Row(title="before the claim", spots=(at.ADMITTED,), ways=ALL_CRASHES, words=_ALL_FREE),
     Row(title="claimed, no mark", spots=(at.CLAIMED,), ways=CRASHES, words=_ALL_FREE),
     Row(title="marked, nothing sent", spots=(at.MARKED,), ways=CRASHES, words={TRANSACTIONAL: Word.FREE, **_UNSENT}),
-    Row(title=_UNSEEN, spots=(at.LOST,), ways=CRASHES, words={**_RERUN, TRANSACTIONAL: Word.FREE, **_UNSENT}),
-    Row(title=_APPLIED, spots=(at.APPLIED,), ways=CRASHES, words=_RERUN | _DONE),
+    Row(title=_UNSEEN, spots=(at.LOST,), ways=ALL_CRASHES, words={**_RERUN, TRANSACTIONAL: Word.FREE, **_UNSENT}),
+    Row(title=_APPLIED, spots=(at.APPLIED,), ways=ALL_CRASHES, words=_RERUN | _DONE),
     Row(title=_APPLIED, spots=(at.ANSWERED,), ways=CRASHES, words=_COMMITTED),
-    Row(title="definite no, not yet recorded", spots=(at.REFUSED_READ,), ways=CRASHES, words=_RERUN),
-    Row(title="definite no, not yet recorded", spots=(at.REFUSED,), ways=CRASHES, words=_NO),
+    Row(title="definite no, not yet recorded", spots=(at.REFUSED_READ,), ways=ALL_CRASHES, words=_RERUN),
+    Row(title="definite no, not yet recorded", spots=(at.REFUSED,), ways=ALL_CRASHES, words=_NO),
     Row(title=_NO_RECEIPT, spots=(at.ANSWERED,), ways=CRASHES, words=_DONE),
-    Row(title=_NO_RECEIPT, spots=(at.REPORTING,), ways=CRASHES, words=_RERUN),
-    Row(title="receipt, completion not reported", spots=(at.SETTLED, at.REPORTING), ways=CRASHES, words=_ALL_RECEIPT),
-    Row(title="receipt, completion not reported", spots=(at.REPORTING,), ways=CRASHES, words=_RERUN),
+    Row(title=_NO_RECEIPT, spots=(at.REPORTING,), ways=ALL_CRASHES, words=_RERUN),
+    Row(
+        title="receipt, completion not reported", spots=(at.SETTLED, at.REPORTING), ways=ALL_CRASHES, words=_ALL_RECEIPT
+    ),
+    Row(title="receipt, completion not reported", spots=(at.REPORTING,), ways=ALL_CRASHES, words=_RERUN),
     Row(
         title="zombie wakes in RESERVED after a takeover",
         spots=(at.CLAIMED,),

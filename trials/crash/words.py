@@ -34,7 +34,7 @@ class Word(StrEnum):
     BOTH = "both"
     CAPPED = "receipt and a capped result"
 
-    BUG = "a person, whatever stands in the ledger"
+    BUG = "a person (a bug)"
     UNAVAILABLE = "unavailable"
     KEPT_NO = "the no is recorded"
     RESIDUAL = "applied twice: the stated residual"
