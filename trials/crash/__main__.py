@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import random
 import shutil
 import sys
@@ -20,6 +21,8 @@ from trials.crash.scene import Scene
 from trials.crash.stage import Stage, lay_out, staged
 
 FOLDER = results.FOLDER / "crash"
+"""Each run has a folder of its own in it, which stays when a cell is wrong."""
+
 RESULT_CAP = 100_000
 """Bytes; what the agent's tools declare."""
 
@@ -34,10 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             console.print("\n".join(cell.name for cell in cells), soft_wrap=True)
             return 0
         started = time.monotonic()
-        played = asyncio.run(_play(FOLDER.resolve(), cells, given.seed, given.together, console))
+        folder = FOLDER.resolve() / f"run-{os.getpid()}"
+        played = asyncio.run(_play(folder, cells, given.seed, given.together, console))
     except LastmileError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    if all(one.is_right for one in played):
+        shutil.rmtree(folder)
     show(console, played)
     return _conclude(console, played, given, time.monotonic() - started)
 

@@ -20,7 +20,7 @@ _POLL_S = 0.02
 
 
 class Do(StrEnum):
-    """What a fail point does. The last one lasts until Temporal has told this attempt that it is cancelled."""
+    """What a fail point does. `hold` lasts until Temporal has told this attempt that it is cancelled."""
 
     KILL = "kill"
     STOP = "stop"
@@ -32,7 +32,10 @@ class Do(StrEnum):
 
 
 class Arm(Record):
-    """One fail point of one call. `seconds`: how long the ledger is down; `then_kill_s`: kill -9 that much later."""
+    """One fail point of one call.
+
+    ``seconds``: how long the ledger is down. ``then_kill_s``: kill -9 that much after this began, or after a hold.
+    """
 
     place: str
     key: str
@@ -87,17 +90,20 @@ class Trap:
             case Do.DOWN_AFTER:
                 self._loses_next_commit = True
             case Do.HOLD:
-                return _until_cancelled()
+                return self._hold()
             case never:
                 assert_never(never)
         return None
 
+    async def _hold(self) -> None:
+        while not activity.is_cancelled():  # noqa: ASYNC110 - this process learns of it with a heartbeat
+            await asyncio.sleep(_POLL_S)
+        self._kill_later()
+
     def _cut_off(self) -> None:
         self._down_until = time.monotonic() + self._arm.seconds
+        self._kill_later()
+
+    def _kill_later(self) -> None:
         if self._arm.then_kill_s is not None:
             asyncio.get_running_loop().call_later(self._arm.then_kill_s, os.kill, os.getpid(), signal.SIGKILL)
-
-
-async def _until_cancelled() -> None:
-    while not activity.is_cancelled():  # noqa: ASYNC110 - this thread learns of it with a heartbeat
-        await asyncio.sleep(_POLL_S)

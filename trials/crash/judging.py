@@ -8,7 +8,7 @@ from core.record import Record
 from trials.crash.cells import Cell
 from trials.crash.words import Way, Word
 
-_ENDING = (Way.CANCEL, Way.CANCEL_KILL, Way.TERMINATE)
+_ENDING = (Way.CANCEL, Way.CANCEL_KILL, Way.CANCEL_HEARD, Way.TERMINATE)
 
 
 class Found(Record):

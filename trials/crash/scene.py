@@ -9,6 +9,7 @@ from typing import assert_never
 
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
+from core.contract import Effect
 from trials.crash.arming import REACHED, WOKE, Arm, Do
 from trials.crash.cells import Cell
 from trials.crash.evidence import find
@@ -18,7 +19,7 @@ from trials.crash.people import Owner
 from trials.crash.resetting import reset
 from trials.crash.stage import Props, Stage
 from trials.crash.waiting import until
-from trials.crash.words import Way
+from trials.crash.words import LOST, Way
 
 PAST_LEASE = timedelta(seconds=5.7)
 """The lease of a claim and that of a send of the agent's tools (3 s, and 2 more) last 5 s."""
@@ -86,7 +87,7 @@ class Scene:
             key=self._props.key,
             do=do,
             seconds=DOWN_LONG if way in (Way.DOWN_LONG, Way.DOWN_KILL) else DOWN,
-            then_kill_s=0.5 if way is Way.DOWN_KILL else None,
+            then_kill_s=_THEN_KILL_S.get(way),
         )
 
     async def _met(self, worker: Worker) -> None:
@@ -131,6 +132,9 @@ class Scene:
             case Way.CANCEL:
                 await handle.cancel()
                 await self._drop()
+            case Way.CANCEL_HEARD:
+                await handle.cancel()
+                await self._killed(worker)
             case Way.CANCEL_KILL:
                 await self._frozen(worker, handle.cancel())
             case Way.TERMINATE:
@@ -167,7 +171,10 @@ class Scene:
         """Let another worker go as far as it can, then wake the first one up, and wait until it has nothing to do."""
         self._send(zombie, Signals.SIGSTOP)
         await self._take_over()
-        await until(lambda: self._is_as_far_as_it_gets(handle))
+        if self._locks_others_out:
+            await asyncio.sleep(PAST_LEASE.total_seconds())
+        else:
+            await until(lambda: self._is_as_far_as_it_gets(handle))
         if self._cell.spot.place == "tool.sending":
             await self._stage.target.change(self._props.task_id)
         zombie.signal(Signals.SIGCONT)
@@ -175,6 +182,11 @@ class Scene:
         await until(self._is_awake)
         zombie.signal(Signals.SIGTERM)
         await zombie.ended
+
+    @property
+    def _locks_others_out(self) -> bool:
+        """Whether the stopped process holds an open transaction, so that nobody can take over before it wakes up."""
+        return self._cell.kind is Effect.TRANSACTIONAL and self._cell.spot == LOST
 
     async def _is_as_far_as_it_gets(self, handle: WorkflowHandle[object, object]) -> bool:
         return (await handle.describe()).status is not _OPEN or await self._owner.is_asked(handle)
@@ -220,6 +232,8 @@ class Scene:
             await self._stage.client.get_workflow_handle(self._props.task_id).terminate("the cell is over")
 
 
+_THEN_KILL_S = {Way.DOWN_KILL: 0.5, Way.CANCEL_HEARD: 0.0}
+
 _DOES: dict[Way, Do] = {
     Way.KILL: Do.KILL,
     Way.STOP: Do.STOP,
@@ -232,6 +246,7 @@ _DOES: dict[Way, Do] = {
     Way.DOWN_KILL: Do.DOWN,
     Way.CANCEL: Do.HOLD,
     Way.CANCEL_KILL: Do.STOP,
+    Way.CANCEL_HEARD: Do.HOLD,
     Way.TERMINATE: Do.STOP,
     Way.RESET: Do.STOP,
     Way.RESET_LATE: Do.STOP,

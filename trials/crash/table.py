@@ -111,11 +111,12 @@ ROWS: tuple[Row, ...] = (
     Row(
         title=_CANCEL_LATER,
         spots=(at.MARKED,),
-        ways=(Way.CANCEL_KILL,),
+        ways=(Way.CANCEL_KILL, Way.CANCEL_HEARD),
         words={**_UNSENT, TRANSACTIONAL: Word.CANCELLED, PROBED: Word.CANCELLED},
     ),
     Row(title=_CANCEL_LATER, spots=(at.APPLIED,), ways=(Way.CANCEL_KILL,), words=_DONE),
     Row(title=_CANCEL_LATER, spots=(at.ANSWERED,), ways=(Way.CANCEL_KILL,), words=_COMMITTED),
+    Row(title=_CANCEL_LATER, spots=(at.ANSWERED,), ways=(Way.CANCEL_HEARD,), words=_COMMITTED | _DONE),
     Row(
         title=_CANCEL_LATER,
         spots=(at.SENDING,),

@@ -55,6 +55,7 @@ class Way(StrEnum):
     DOWN_KILL = "ledger down, kill -9"
     CANCEL = "cancel"
     CANCEL_KILL = "cancel, kill -9"
+    CANCEL_HEARD = "cancel, heard, kill -9"
     TERMINATE = "terminate, kill -9"
     RESET = "kill -9, reset to the start"
     RESET_LATE = "kill -9, reset to the call"
