@@ -4,7 +4,7 @@ import json
 import os
 
 import aiohttp
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from core.record import Json
 from tools import Call, tool
@@ -13,12 +13,16 @@ from tools import Call, tool
 class Customer(BaseModel):
     """Who ordered."""
 
+    model_config = ConfigDict(extra="forbid")
+
     email: str
     tags: list[str]
 
 
 class Order(BaseModel):
     """What a look-up finds."""
+
+    model_config = ConfigDict(extra="forbid")
 
     order_id: str
     total_cents: int
@@ -28,6 +32,8 @@ class Order(BaseModel):
 
 class Payment(BaseModel):
     """What a payment answers."""
+
+    model_config = ConfigDict(extra="forbid")
 
     payment_id: str
     amount_cents: int
