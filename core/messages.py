@@ -87,15 +87,19 @@ class Wait(Message):
 
 
 class ListEffects(Message):
-    """Ask the ledger what stands of the task and can be undone; `below`: only intents under this one (None = all)."""
+    """Ask the ledger what stands of the task and can be undone; `below`: only intents under this one (None = all).
+
+    ``entry``: counts how often it was asked, since a person may want it asked again.
+    """
 
     kind: Literal["ListEffects"] = "ListEffects"
     below: int | None = None
+    entry: int = 1
 
     @property
     def id(self) -> str:
         """Stable over decisions and over continue-as-new."""
-        return f"effects:{'all' if self.below is None else self.below}"
+        return f"effects:{'all' if self.below is None else self.below}:{self.entry}"
 
 
 class Conclude(Message):
@@ -253,6 +257,7 @@ class Adopted(Message):
 
     ``step``: its id there. ``outcome``: succeeded; unknown (written off by a person); open: not known yet, and this
     run finds out. ``args`` and ``result`` may be cut for showing; the ledger has all. ``terms``: for the door.
+    ``undoes``: key of the effect that it takes back.
     """
 
     step: str
@@ -270,6 +275,7 @@ class Adopted(Message):
     verified: bool | None = None
     approved_by: tuple[str, ...] = ()
     message: Text = ""
+    undoes: str = ""
 
 
 class TaskOpened(Message):

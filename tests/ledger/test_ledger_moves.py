@@ -1,14 +1,21 @@
 """Every move of the table is made, every other one is refused, and an old fence moves nothing."""
 
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
 import pytest
+from sqlalchemy import Connection, Select
 
 from core.receipts import TRANSITIONS, Move, RowState
-from ledger.rows import origins, target
+from ledger import open_ledger
+from ledger.rows import _DOUBTS, _OVERDUE, origins, target
 from tests.ledger.calls import LONG, AnyLedger, Clock, attempt, bring, call, claimed, marked
 
 # giving back the lease of a row that is still RESERVED is no move, but the same method does it
 _ANSWERED = TRANSITIONS | {(RowState.RESERVED, Move.RELEASE): RowState.RESERVED}
 # DOUBT makes a row doubtful, so that a row in doubt can only come back by ABSENT
+NEEDS = RowState.NEEDS_PERSON
 _FENCED = [move for move in Move if move is not Move.TAKE_OVER]
 
 
@@ -121,13 +128,41 @@ async def test_effects_of_a_task_are_listed_in_the_order_of_their_claims(ledger:
     assert [row.key for row in await ledger.rows("refund-1")] == ["k2", "k1", "k3"]
 
 
-async def test_only_marked_effects_with_their_lease_over_are_overdue(ledger: AnyLedger, clock: Clock) -> None:
+async def test_only_effects_without_an_outcome_and_with_their_lease_over_are_overdue(
+    ledger: AnyLedger, clock: Clock
+) -> None:
     for state in RowState:
         await bring(ledger, clock, state, key=state.lower(), task_id=f"task of {state}")
-    assert await ledger.overdue() == []
+    assert [row.key for row in await ledger.overdue()] == ["in_doubt"]
     clock.pass_by(LONG)
     await marked(ledger, clock, "live")
-    assert [row.key for row in await ledger.overdue()] == ["in_flight"]
+    assert [row.key for row in await ledger.overdue()] == ["in_doubt", "in_flight"], "longest first"
+    assert [row.key for row in await ledger.overdue(limit=1)] == ["in_doubt"]
+
+
+async def test_doubts_are_all_whose_outcome_nobody_knows_oldest_first(ledger: AnyLedger, clock: Clock) -> None:
+    for state in (RowState.NEEDS_PERSON, *RowState):
+        await bring(ledger, clock, state, key=f"{state.lower()}-{clock.now:%S}", task_id=f"task of {state}")
+        clock.pass_by(timedelta(seconds=1))
+    assert [row.state for row in await ledger.doubts()] == [NEEDS, RowState.IN_DOUBT, NEEDS]
+    clock.pass_by(LONG)
+    await marked(ledger, clock, "live")
+    late = [NEEDS, RowState.IN_FLIGHT, RowState.IN_DOUBT, NEEDS]
+    assert [row.state for row in await ledger.doubts()] == late
+    assert [row.state for row in await ledger.doubts(limit=2)] == late[:2]
+
+
+async def test_a_sqlite_ledger_finds_what_is_not_settled_by_its_index(sqlite_url: str) -> None:
+    async with open_ledger(sqlite_url) as ledger:
+        for query in (_OVERDUE, _DOUBTS):
+            plan = await ledger._store.read(partial(_plan, query=query))
+            assert "lastmile_effects_unsettled" in plan, plan
+
+
+def _plan(db: Connection, query: Select[Any]) -> str:
+    text = str(query.compile(dialect=db.dialect))
+    found = db.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", (None,) * text.count("?"))
+    return "; ".join(str(row) for row in found)
 
 
 async def test_a_row_says_what_was_claimed(ledger: AnyLedger) -> None:

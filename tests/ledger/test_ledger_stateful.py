@@ -4,19 +4,23 @@ import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from core.errors import LedgerError
-from core.receipts import TRANSITIONS, Approval, Move, Row, RowState, Total
+from core.receipts import TRANSITIONS, Approval, Fenced, Move, Row, RowState, Stop, TaskRow, Total
 from ledger import MemoryLedger, open_ledger
-from tests.ledger.calls import LEASE, AnyLedger, Clock, attempt, call, task
+from ledger.switches import covers
+from tests.ledger.calls import LEASE, AnyLedger, Clock, attempt, bring, call, task
 
 KEYS = st.sampled_from(["k1", "k2", "k3"])
+RUNS = st.sampled_from(["run-1", "run-2", "run-3", "run-4"])
+CHAINS = st.sampled_from(["run-1", "run-1", "run-2"])
 FENCES = st.integers(min_value=1, max_value=4)
 AMOUNTS = st.integers(min_value=1, max_value=60)
 
@@ -33,6 +37,8 @@ class TwoLedgers(RuleBasedStateMachine):
         self._sql = open_ledger(f"sqlite:///{Path(self._folder.name)}/ledger.db", clock=self._clock)
         self._loop.run_until_complete(self._sql.create())
         self._before: dict[str, Row] = {}
+        self._task: TaskRow | None = None
+        self._resets = self._calls = 0
 
     def teardown(self) -> None:
         self._loop.run_until_complete(self._sql.close())
@@ -50,17 +56,32 @@ class TwoLedgers(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self._clock.pass_by(timedelta(seconds=seconds))
 
+    @initialize(is_opened=st.sampled_from([True, True, False]))
+    def begin(self, is_opened: bool) -> None:
+        if is_opened:
+            self.open_task("run-1", "run-1", again=False, goal="refund")
+
+    @rule(state=st.sampled_from(RowState))
+    def bring(self, state: RowState) -> None:
+        """Bring a new call of the bound run as far as a state, unless a switch stops it."""
+        self._calls += 1
+        run, key = self._bound(), f"far-{self._calls}"
+        self.both(partial(bring, clock=self._clock, state=state, key=key, run_id=run))
+
     @rule(
         key=KEYS,
         alike=st.booleans(),
         fingerprint=st.sampled_from(["same", "same", "same", "other"]),
-        repeat_of=st.sampled_from([None, "k1", "r1.k2"]),
-        undoes=st.sampled_from([None, None, "k1"]),
+        names=st.fixed_dictionaries(
+            {"repeat_of": st.sampled_from([None, "k1", "r1.k2"]), "undoes": st.sampled_from([None, None, "k1"])}
+        ),
+        run=RUNS | st.none(),
     )
-    def claim(self, key: str, alike: bool, fingerprint: str, repeat_of: str | None, undoes: str | None) -> None:
-        similarity = "alike" if alike else f"like {key}"
-        wanted = call(key, similarity=similarity, fingerprint=fingerprint, repeat_of=repeat_of, undoes=undoes)
-        self.both(lambda ledger: ledger.claim(wanted, LEASE))
+    def claim(self, key: str, alike: bool, fingerprint: str, names: dict[str, Any], run: str | None) -> None:
+        more = {"fingerprint": fingerprint, "run_id": run or self._bound(), **names}
+        wanted = call(key, similarity="alike" if alike else f"like {key}", **more)
+        outcome = self.both(lambda ledger: ledger.claim(wanted, LEASE))
+        assert isinstance(outcome, Fenced) == (self._task is not None and wanted.run_id != self._task.run_id)
 
     @rule(key=KEYS, fence=FENCES, request=st.sampled_from(["q1", "q2", None]), amount=AMOUNTS | st.none())
     def mark(self, key: str, fence: int, request: str | None, amount: int | None) -> None:
@@ -90,9 +111,62 @@ class TwoLedgers(RuleBasedStateMachine):
     def read_back(self, key: str, verified: bool) -> None:
         self.both(lambda ledger: ledger.verified(key, verified))
 
-    @rule(run=st.sampled_from(["run-1", "run-2"]), again=st.booleans(), goal=st.text(max_size=3))
-    def open_task(self, run: str, again: bool, goal: str) -> None:
-        self.both(lambda ledger: ledger.open_task(task(first_run_id=run, again=again, goal=goal), run))
+    @rule(first=CHAINS, run=RUNS, again=st.booleans(), goal=st.text(max_size=3))
+    def open_task(self, first: str, run: str, again: bool, goal: str) -> None:
+        wanted = task(first_run_id=first, run_id=run, again=again, goal=goal)
+        self.both(lambda ledger: ledger.open_task(wanted))
+
+    @rule(run=RUNS, ancestors=st.lists(RUNS, max_size=2))
+    def bind_run(self, run: str, ancestors: list[str]) -> None:
+        self.both(lambda ledger: ledger.bind_run("refund-1", run, ancestors))
+
+    @rule(run=RUNS, instead_of=RUNS)
+    def open_epoch(self, run: str, instead_of: str) -> None:
+        self.both(lambda ledger: ledger.open_epoch("refund-1", run, instead_of))
+
+    @rule()
+    def reset(self) -> None:
+        """Open an epoch for a run that was never seen."""
+        self._resets += 1
+        bound, run = self._bound(), f"reset-{self._resets}"
+        self.both(lambda ledger: ledger.open_epoch("refund-1", run, bound))
+
+    @rule(data=st.data(), is_ours=st.booleans())
+    def send_again(self, data: st.DataObject, is_ours: bool) -> None:
+        """Let a run, its own or another, send again what may be sent again."""
+        rows = self.both(lambda ledger: ledger.overdue())
+        if rows:
+            row, until = data.draw(st.sampled_from(rows)), self._clock.now + LEASE
+            run = self._bound() if is_ours else "run-0"
+            again = self.both(
+                lambda ledger: ledger.resend(row.key, row.fence, deadline=until, lease_until=until, run_id=run)
+            )
+            assert is_ours or self._task is None or not isinstance(again, Row)
+
+    @rule()
+    def mark_all(self) -> None:
+        """Mark what is reserved, also what another run gave back."""
+        for row in self.both(lambda ledger: ledger.rows("refund-1")):
+            self.both(partial(attempt, clock=self._clock, key=row.key, fence=row.fence, move=Move.MARK))
+
+    @rule()
+    def sweep(self) -> None:
+        """Send again what the completer finds."""
+        for row in self.both(lambda ledger: ledger.overdue()):
+            self.both(partial(attempt, clock=self._clock, key=row.key, fence=row.fence, move=Move.RESEND))
+
+    @rule(tool=st.sampled_from(["another", "another", "issue_refund", ""]), agent=st.sampled_from(["", "support_desk"]))
+    def stop(self, tool: str, agent: str) -> None:
+        self.both(lambda ledger: ledger.stop(Stop(tool=tool, agent=agent, at=self._clock.now)))
+
+    @rule()
+    def start_all(self) -> None:
+        for stop in self.both(lambda ledger: ledger.stops()):
+            self.both(partial(_start, stop=stop))
+
+    @rule(key=KEYS, visit=st.sampled_from(["v1", "v2"]), leaves=st.booleans())
+    def visit(self, key: str, visit: str, leaves: bool) -> None:
+        self.both(lambda ledger: ledger.leave(key, visit) if leaves else ledger.enter(key, visit))
 
     @rule(number=FENCES, goal=st.text(max_size=3))
     def amend(self, number: int, goal: str) -> None:
@@ -103,17 +177,27 @@ class TwoLedgers(RuleBasedStateMachine):
         self.both(lambda ledger: ledger.spent("sum", besides=""))
         self.both(lambda ledger: ledger.twin("refund-1", "alike", "k2"))
         self.both(lambda ledger: ledger.overdue())
-        self.both(lambda ledger: ledger.task("refund-1"))
+        self.both(lambda ledger: ledger.doubts())
         self.both(_lines)
+        switches = self.both(lambda ledger: ledger.stops())
+        task = self.both(lambda ledger: ledger.task("refund-1"))
+        assert self._task is None or self._task.epoch <= task.epoch <= self._task.epoch + 1
+        opened = self._task is not None and task.epoch > self._task.epoch
         rows = self.both(lambda ledger: ledger.rows("refund-1"))
         for row in rows:
-            _check_step(self._before.get(row.key), row)
-        self._before = {row.key: row for row in rows}
+            before = self._before.get(row.key)
+            _check_step(before, row)
+            _check_fences(before, row, task, switches)
+            assert not (opened and row.state is RowState.RESERVED)
+        self._before, self._task = {row.key: row for row in rows}, task
+
+    def _bound(self) -> str:
+        return "run-1" if self._task is None else self._task.run_id
 
 
 def _check_step(before: Row | None, after: Row) -> None:
-    if before is None:
-        assert (after.state, after.fence, after.sends) == (RowState.RESERVED, 1, 0)
+    if before is None:  # claimed, or brought further
+        assert (after.fence, after.sends) in ((1, 0), (1, 1))
         return
     made = {target for (state, _), target in TRANSITIONS.items() if state is before.state}
     assert after.state in made | {before.state}
@@ -123,11 +207,23 @@ def _check_step(before: Row | None, after: Row) -> None:
         assert after == before.model_copy(update={"verified": after.verified})
 
 
+def _check_fences(before: Row | None, after: Row, task: TaskRow | None, switches: list[Stop]) -> None:
+    if before is None or after.sends == before.sends:
+        return
+    assert not any(covers(stop, after) for stop in switches)
+    if before.state is RowState.RESERVED and task is not None:
+        assert after.run_id == task.run_id
+
+
 async def _outcome(deed: Awaitable[Any]) -> Any:
     try:
         return await deed
-    except LedgerError as error:
+    except (LedgerError, LookupError) as error:
         return type(error), str(error)
+
+
+async def _start(ledger: AnyLedger, stop: Stop) -> Stop | None:
+    return await ledger.start(stop.tool, stop.agent)
 
 
 async def _lines(ledger: AnyLedger) -> list[Any]:
