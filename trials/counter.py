@@ -70,7 +70,9 @@ class Counter:
 
     async def nth(self, what: str, task: str, number: int, limit_s: float = LIMIT_S) -> Request:
         """Wait for the `number`-th request (from 1) of a kind and task. Raises Missed."""
-        await self.until(lambda: len(self.arrived(what, task)) >= number, f"request {number} of {what}, {task}", limit_s)
+        await self.until(
+            lambda: len(self.arrived(what, task)) >= number, f"request {number} of {what}, {task}", limit_s
+        )
         return self.arrived(what, task)[number - 1]
 
     async def take(self, request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""How the trials in bulk and of recovery are run: part after part, each to its figures; a part that breaks is a figure."""
+"""How a trial of several parts is run: one after the other, each to its figures; a part that breaks is a figure too."""
 
 import argparse
 import asyncio

@@ -82,13 +82,18 @@ class Stage:
 @asynccontextmanager
 async def staged(folder: Path, agents: Path, counter: Counter) -> AsyncIterator[Stage]:
     """Set a stage up in `folder`: a copy of the one agent in `agents`, a server, a client. No worker polls yet."""
-    [agent] = [path.name for path in agents.iterdir() if (path / "agent.toml").exists()]
-    shutil.copytree(agents, folder / "agents")
-    (folder / "agents" / agent / "scripts").mkdir(exist_ok=True)
+    agent = _copied(agents, folder / "agents")
     async with dev_server(folder / "server", headless=True) as server:
         stage = Stage(folder, server, await connected(server.address), counter, agent)
         stage.config.write_text(_settings(server.address, counter.url), encoding="utf-8")
         yield stage
+
+
+def _copied(agents: Path, folder: Path) -> str:
+    [agent] = [path.name for path in agents.iterdir() if (path / "agent.toml").exists()]
+    shutil.copytree(agents, folder)
+    (folder / agent / "scripts").mkdir(exist_ok=True)
+    return agent
 
 
 async def connected(address: str) -> Client:

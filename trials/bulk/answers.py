@@ -76,7 +76,9 @@ async def _judge(stage: Stage, task: Task, size: int) -> list[str]:
         "applications": (1, 1),
         "receipts": [("SUCCEEDED", found_size(receipts, written), 1)],
     }
-    return [f"{size:,} B: {name} {found[name]}, not {expected[name]}" for name in found if found[name] != expected[name]]
+    return [
+        f"{size:,} B: {name} {found[name]}, not {expected[name]}" for name in found if found[name] != expected[name]
+    ]
 
 
 def found_size(receipts: Sequence[tuple[Json, ...]], written: int) -> int:

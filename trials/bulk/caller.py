@@ -38,6 +38,14 @@ ARGS: Mapping[str, dict[str, Json]] = {"note": {"text": "once"}, "mail": {"to": 
 """By tool: what it is called with."""
 
 
+class OneRun:
+    """A server that knows of one run, which is the current one."""
+
+    async def current(self, _task_id: str) -> str | None:
+        """Name it."""
+        return RUN
+
+
 class Callers:
     """The activities of a worker, called without a server."""
 
@@ -50,7 +58,7 @@ class Callers:
         """Open the ledger and make the activities."""
         ledger = await self._stack.enter_async_context(open_ledger(self._settings.ledger))
         planners = Planners(models={}, environ={}, folder=self._settings.folder)
-        needs = Needs(self._agents, planners, ledger, ToolDatabases({}), [], utc_now, search_attributes=False)
+        needs = Needs(self._agents, planners, ledger, ToolDatabases({}), [], OneRun(), utc_now, search_attributes=False)
         self._activities = {one.__name__: one for one in build_activities(needs)}
 
     async def open(self, task_id: str) -> None:

@@ -27,7 +27,7 @@ _PLAN: Json = {
 
 
 def wave(count: int, seed: int) -> Iterator[tuple[str, Any]]:
-    """Yield signals: answers that do not count, pauses and resumes, unknown names; four of five approvals among them."""
+    """Yield signals: answers that do not count, pauses, resumes, unknown names; four of five approvals among them."""
     dice = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
     places = dict(zip(sorted(dice.sample(range(count), len(PEOPLE) - 1)), PEOPLE, strict=False))
     for number in range(count):

@@ -1,4 +1,4 @@
-"""A task of 60,000 events and more, through continue-as-new: nothing lost or doubled, and no step dearer than before."""
+"""A task of 60,000 events, through continue-as-new: nothing is lost or doubled, and no step is dearer than before."""
 
 import time
 from collections.abc import Sequence
@@ -104,14 +104,20 @@ def _flat(marks: Sequence[Mark], histories: Sequence[Sequence[HistoryEvent]]) ->
     )
     note = "last quarter over the second, one task on a machine that may have other work"
     return [
-        Figure(name="long task: CPU of the worker a step", measured=f"x {cpu:.2f}", must_be="at most x 1.5", holds=cpu <= 1.5, note=note),
+        Figure(
+            name="long task: CPU of the worker a step",
+            measured=f"x {cpu:.2f}",
+            must_be="at most x 1.5",
+            holds=cpu <= 1.5,
+            note=note,
+        ),
         Figure(name="long task: time a step", measured=f"x {wall:.2f}", note=note),
         _bytes_flat(histories),
     ]
 
 
 def _bytes_flat(histories: Sequence[Sequence[HistoryEvent]]) -> Figure:
-    """Compare whole runs: the first one, which starts with nothing, against the last that was not cut short by the end."""
+    """Compare whole runs: the first one, which starts with nothing, and the last that was not cut short by the end."""
     whole = histories[:-1] or histories
     costs = [sum(event.ByteSize() for event in one[1:]) / (len(one) - 1) for one in whole]
     ratio = costs[-1] / costs[0]

@@ -37,7 +37,7 @@ async def one_key(run: Run) -> Sequence[Figure]:
 @asynccontextmanager
 async def _postgres() -> AsyncIterator[str]:
     """Run a server of its own, where Debian's package is installed; else yield ""."""
-    if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+    if not _has_postgres():
         yield ""
         return
     from tests.postgres import running_postgres  # noqa: PLC0415 - a private server, from the tests' own folder
@@ -74,10 +74,16 @@ def judge(name: str, told: Counter[str], callers: int, counter: Applications, to
     )
 
 
+def _has_postgres() -> bool:
+    return any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+
 class _Process:
     """One process of callers."""
 
-    def __init__(self, process: asyncio.subprocess.Process, source: asyncio.StreamWriter, said: asyncio.StreamReader):
+    def __init__(
+        self, process: asyncio.subprocess.Process, source: asyncio.StreamWriter, said: asyncio.StreamReader
+    ) -> None:
         self._process, self._source, self._said = process, source, said
 
     async def ask(self, line: str = "") -> str:

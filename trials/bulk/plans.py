@@ -16,7 +16,7 @@ Document = dict[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A reply that is no plan. `step` and `where` (the beginning of a pointer) are "" where the whole of it is wrong."""
+    """A reply that is no plan. `step` and `where` (a pointer's beginning) are "" where the whole of it is wrong."""
 
     kind: str
     text: str
@@ -37,7 +37,10 @@ def good(dice: random.Random) -> Document:
 
 def _write(dice: random.Random, name: str, source: str) -> Document:
     amount = dice.choice([dice.randrange(1, 2**53), {"$from": source, "path": "/total_cents"}])
-    mail = {"to": {"$from": source, "path": "/customer/email"}, "lines": [_words(dice), f"for {{{{{source}/order_id}}}}"]}
+    mail = {
+        "to": {"$from": source, "path": "/customer/email"},
+        "lines": [_words(dice), f"for {{{{{source}/order_id}}}}"],
+    }
     return dice.choice(
         [
             _call(name, "pay", order_id={"$from": source, "path": "/order_id"}, amount_cents=amount),
@@ -52,7 +55,9 @@ def _call(name: str, tool: str, **args: Json) -> Document:
 
 
 def _words(dice: random.Random) -> str:
-    return "".join(dice.choice("abc xyz\u00e9\u4e2d\u0440\U0001f600'\"\\/\u202e\u00a0") for _ in range(dice.randrange(1, 30)))
+    return "".join(
+        dice.choice("abc xyz\u00e9\u4e2d\u0440\U0001f600'\"\\/\u202e\u00a0") for _ in range(dice.randrange(1, 30))
+    )
 
 
 def bad(count: int, seed: int) -> Iterator[Bad]:
@@ -136,7 +141,8 @@ def _cycle(_dice: random.Random, plan: Document, _step: Document) -> tuple[str, 
 
 
 def _itself(dice: random.Random, _plan: Document, step: Document) -> tuple[str, str]:
-    step[field] = step["id"] if (field := dice.choice(["repeat_of", "after"])) == "repeat_of" else [step["id"]]
+    field = dice.choice(["repeat_of", "after"])
+    step[field] = step["id"] if field == "repeat_of" else [step["id"]]
     return step["id"], f"/{field}"
 
 
@@ -192,7 +198,9 @@ def _control(dice: random.Random, plan: Document, step: Document) -> tuple[str, 
 
 
 def _large_integer(dice: random.Random, plan: Document, _step: Document) -> tuple[str, str]:
-    plan["steps"].append(_added(plan, "pay", order_id="1", amount_cents=dice.choice([1, -1]) * 2 ** dice.randrange(53, 300)))
+    plan["steps"].append(
+        _added(plan, "pay", order_id="1", amount_cents=dice.choice([1, -1]) * 2 ** dice.randrange(53, 300))
+    )
     return "", f"/steps/{len(plan['steps']) - 1}/args/amount_cents"
 
 
@@ -337,7 +345,18 @@ def _large(dice: random.Random) -> str:
     return json.dumps({"steps": [{"id": "s1", "tool": "note", "args": {"text": text}}]})
 
 
-NO_PLANS: dict[str, Callable[[random.Random], str]] = {
-    one.__name__.strip("_"): one
-    for one in (_cut, _noise, _two, _fenced, _top_level, _no_number, _twice_a_key, _endless, _surrogate)
-} | {"nothing": _nothing, "wide": _wide, "large": _large}
+_MAKERS: tuple[Callable[[random.Random], str], ...] = (
+    _cut,
+    _noise,
+    _two,
+    _fenced,
+    _top_level,
+    _no_number,
+    _twice_a_key,
+    _endless,
+    _surrogate,
+    _nothing,
+    _wide,
+    _large,
+)
+NO_PLANS = {one.__name__.strip("_"): one for one in _MAKERS}

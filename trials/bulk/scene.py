@@ -1,4 +1,4 @@
-"""The stage of the trials in bulk: the agent `bulk`, a counter that honours no key, and a folder that goes afterwards."""
+"""The stage of the trials in bulk: the agent `bulk`, a counter that honours no key, a folder for the while."""
 
 import tempfile
 from collections.abc import AsyncIterator

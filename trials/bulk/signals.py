@@ -20,7 +20,15 @@ from trials.running import Run
 from trials.stage import Stage, Task, asked, failures, outcome, runs, status
 
 PEOPLE = ("ana", "ben", "cleo", "dana", "eve")
-_ENCODINGS = (b"json/plain", b"json/protobuf", b"binary/plain", b"binary/protobuf", b"binary/encrypted", b"", b"\xff\xfe")
+_ENCODINGS = (
+    b"json/plain",
+    b"json/protobuf",
+    b"binary/plain",
+    b"binary/protobuf",
+    b"binary/encrypted",
+    b"",
+    b"\xff\xfe",
+)
 _GRANT: Json = {
     "steps": [{"id": "s1", "tool": "grant", "args": {"amount_cents": 5}, "after": [], "why": "tried"}],
     "finish": {"answer": "done"},
@@ -90,7 +98,9 @@ def _wrong_choice(dice: random.Random) -> tuple[Any, ...]:
 
 def _unfit(dice: random.Random) -> tuple[Any, ...]:
     value = dice.choice(["NaN", "1e999", "-Infinity", str(2**53), '"\\ud800"', "9" * 500, "[" * 60 + "]" * 60])
-    return (_raw(f'{{"by": "ana", "request_id": "q1", "choice": "edit", "args": {{"amount_cents": {value}}}}}'.encode()),)
+    return (
+        _raw(f'{{"by": "ana", "request_id": "q1", "choice": "edit", "args": {{"amount_cents": {value}}}}}'.encode()),
+    )
 
 
 def _not_json(dice: random.Random) -> tuple[Any, ...]:
@@ -100,7 +110,9 @@ def _not_json(dice: random.Random) -> tuple[Any, ...]:
 
 def _large(dice: random.Random) -> tuple[Any, ...]:
     size = dice.choice([5_000, 70_000, 300_000])  # of a comment, at most 4,000; of arguments, 64 kB
-    said = {"comment": "x" * size, "choice": "approve"} if size == 5_000 else {"args": {"a": "x" * size}, "choice": "edit"}
+    said = (
+        {"comment": "x" * size, "choice": "approve"} if size == 5_000 else {"args": {"a": "x" * size}, "choice": "edit"}
+    )
     return ({"by": "ana", "request_id": "q1", **said},)
 
 

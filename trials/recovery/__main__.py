@@ -1,4 +1,4 @@
-"""``python -m trials.recovery [--full] [--seed N] [--only PART]``: kill workers in each phase, and the server under load."""
+"""``python -m trials.recovery [--full] [--seed N] [--only PART]``: kill workers in each phase, servers under load."""
 
 import json
 import math
@@ -38,7 +38,7 @@ async def _phase(name: str, run: Run) -> Sequence[Figure]:
     async with _stage() as stage, crewed(stage) as crew:
         for number in range(samples):
             await crew.complete()
-            seconds.append(await PHASES[name](Scene(stage, crew), f"{name.split()[0].strip(',')}-{number}"))
+            seconds.append(await PHASES[name](Scene(stage, crew), f"{name.partition(' ')[0].strip(',')}-{number}"))
     return [summary(name, seconds)]
 
 

@@ -46,7 +46,7 @@ class Crew:
         worker = self._ready.pop(pid)
         at = time.monotonic()
         worker.kill()
-        while is_awaited and not _is_dead(pid):
+        while is_awaited and not _is_dead(pid):  # noqa: ASYNC110 - the end of a process that is no child of ours can only be looked for
             await asyncio.sleep(0.002)
         self._reaping.append(asyncio.create_task(worker.stop()))
         self._recruit()

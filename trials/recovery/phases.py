@@ -124,7 +124,7 @@ async def _begin(scene: Scene, task_id: str, tool: str, args: dict[str, Json]) -
 
 def plan_of(tool: str, args: dict[str, Json]) -> Json:
     """Write a plan of one call as a language model sends it."""
-    step = {"id": "s1", "tool": tool, "args": json.dumps(args), "why": "tried", "after": [], "repeat_of": None}
+    step: Json = {"id": "s1", "tool": tool, "args": json.dumps(args), "why": "tried", "after": [], "repeat_of": None}
     return {"steps": [step], "finish": {"answer": "done"}, "ask": None, "confidence": 1}
 
 

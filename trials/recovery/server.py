@@ -17,7 +17,6 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from cli.devserver import DevServer, dev_server
 from core import names
-from core.record import Json
 from trials.counter import Counter
 from trials.results import Figure, at_most
 from trials.stage import Stage, Task, connected, outcome, runs
@@ -119,11 +118,11 @@ async def _until_free(port: int) -> None:
 
 
 async def _call(client: Client, stage: Stage, name: str, kept: Acknowledged) -> None:
-    """Start tasks and send signals, one after the other, until it is cancelled: what hangs then was not acknowledged."""
+    """Start tasks and send signals, one after the other, until cancelled; what hangs then was not acknowledged."""
     for number in count():
         task_id = f"{name}-{number % _TASKS_EACH}"
         if number < _TASKS_EACH:
-            wish: dict[str, Json] = {"agent": stage.agent, "goal": "be kept", "requested_by": "kim"}
+            wish = {"agent": stage.agent, "goal": "be kept", "requested_by": "kim"}
             await client.start_workflow(names.WORKFLOW, wish, id=task_id, task_queue="lastmile")
             kept.signals[task_id] = set()
         mark = f"stranger {name} {number}"

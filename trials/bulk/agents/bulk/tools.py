@@ -1,3 +1,4 @@
+# ruff: noqa: INP001, ARG001 - an agent is a folder, loaded by path; a tool declares what it does not use
 """Tools of the trials in bulk. Every write tells the trial's counter before it answers."""
 
 import json
@@ -40,12 +41,13 @@ class Payment(BaseModel):
 
 
 async def count(what: str, call: Call) -> int:
+    """Tell the counter."""
     body = {"what": what, "task": call.task_id, "key": call.key, "pid": os.getpid()}
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{os.environ['TRIAL_COUNTER']}/count", json=body) as answer,
     ):
-        return (await answer.json())["number"]
+        return int((await answer.json())["number"])
 
 
 @tool(effect="read")

@@ -1,4 +1,5 @@
-"""Tools that stop where a trial closes a gate: before the mark, in mid effect, and at the reading back of `conclude`."""
+# ruff: noqa: INP001, ARG001 - an agent is a folder, loaded by path; a tool declares what it does not use
+"""Tools that stop where a trial closes a gate: before the mark, in mid effect, and when `conclude` reads back."""
 
 import os
 from collections.abc import Mapping
@@ -10,12 +11,13 @@ from tools import Call, tool
 
 
 async def tell(what: str, call: Call) -> bool:
+    """Tell the counter; it says yes, or no."""
     body = {"what": what, "task": call.task_id, "key": call.key, "pid": os.getpid()}
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{os.environ['TRIAL_COUNTER']}/count", json=body) as answer,
     ):
-        return (await answer.json())["ok"]
+        return bool((await answer.json())["ok"])
 
 
 @tool(effect="keyed", key_window="24h", timeout="2s")
