@@ -12,7 +12,9 @@ from trials.counter import Missed
 from trials.stage import Stage
 
 SIZE = 3
-"""One that has the task, one that takes over, and one that is still starting (which takes about 3 s of CPU)."""
+"""One that has the task, one that takes over, and one that may still be starting (which takes about 3 s of CPU)."""
+
+_LEAST = 2
 
 
 class Crew:
@@ -25,15 +27,20 @@ class Crew:
         self._reaping: list[asyncio.Task[None]] = []
         self._number = 0
 
-    async def complete(self, size: int = SIZE) -> None:
-        """Wait until so many workers poll."""
-        for _ in range(size - len(self._ready) - len(self._starting)):
+    async def complete(self) -> None:
+        """Wait until two workers poll; the crew is brought to its size meanwhile."""
+        self._see_who_started()
+        for _ in range(SIZE - len(self._ready) - len(self._starting)):
             self._recruit()
-        while len(self._ready) < size:
+        while len(self._ready) < _LEAST:
             await asyncio.wait(self._starting, return_when=asyncio.FIRST_COMPLETED)
-            for one in [task for task in self._starting if task.done()]:
-                self._starting.discard(one)
-                one.result()
+            self._see_who_started()
+
+    def _see_who_started(self) -> None:
+        """Forget the starts that are over; raise what went wrong with one."""
+        for one in [task for task in self._starting if task.done()]:
+            self._starting.discard(one)
+            one.result()
 
     async def kill(self, pid: int, *, is_awaited: bool = True) -> float:
         """End a worker with SIGKILL; return when, on the monotonic clock. Raises Missed for one that is not ours.
