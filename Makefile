@@ -1,8 +1,10 @@
 # Every target sets up .venv by itself (Python 3.11 or later); the second time that takes no time.
 
+TRIALS := model crash storm bulk recovery
+
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-ui test-postgres lint bench lock
+.PHONY: help install demo test test-ui test-postgres lint bench lock trials $(TRIALS:%=trial-%)
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -17,6 +19,8 @@ help:
 	@echo "make test-postgres   the ledger's tests on PostgreSQL (installs Debian's postgresql)"
 	@echo "make lint            style and types"
 	@echo "make bench           what a tool call costs over a bare activity"
+	@echo "make trials          proof under fire: all trials in small, then trials/REPORT.md (FULL=1: in full, hours; SEED=n)"
+	@echo "make trial-NAME      one of them: $(TRIALS)"
 	@echo "make install         only set up .venv"
 	@echo "make lock            write requirements.lock anew from pyproject.toml"
 
@@ -50,6 +54,12 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	@$(PY) -m bench
+
+trials: $(STAMP)
+	@$(PY) -m trials $(if $(FULL),--full) $(if $(SEED),--seed $(SEED))
+
+$(TRIALS:%=trial-%): trial-%: $(STAMP)
+	@$(PY) -m trials.$* $(if $(FULL),--full) $(if $(SEED),--seed $(SEED))
 
 # pip-tools lives in a .venv of its own: it asks for another pip than the one in use
 lock: $(STAMP)

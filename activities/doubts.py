@@ -3,10 +3,12 @@
 ::
 
     transactional   the receipt in the tool's own database; not there once the lease is over = send again
-    idempotent      send again
-    keyed           send again with the same key while the provider remembers it; then as probed, or ask
+    idempotent      send again, beyond the tool's attempts too, for an hour; then as probed, or ask
+    keyed           the same with the same key, inside half of its window
     probed          ask the provider: found counts at once, absent only after deadline + settle time
     unrepeatable    ask a person (after a probe, where there is one all the same)
+
+A task that is ending begins nothing, but sending these again is how one finds out, so that is done for it too.
 """
 
 from datetime import datetime, timedelta
@@ -24,6 +26,7 @@ from core.record import Json
 
 WRITTEN_OFF, RULED = "written_off", "outcome.ruled"
 _PROBING_LASTS = timedelta(hours=1)  # a probe that fails for longer will not decide it: then a person does
+_SETTLING_LASTS = timedelta(hours=1)  # the same for sending again, from the first send, once the attempts are used up
 _SHOWN_BYTES = 64_000
 
 
@@ -44,7 +47,7 @@ class Doubts:
             return await self._ask(visit, row, f"{row.tool} is not there any more as it was when it was sent")
         if row.effect is Effect.TRANSACTIONAL:
             return await self._by_receipt(visit, visit.tool, row)
-        if row.effect in (Effect.IDEMPOTENT, Effect.KEYED) and self._is_remembered(visit, visit.tool, row):
+        if row.effect in (Effect.IDEMPOTENT, Effect.KEYED) and _is_remembered(visit, visit.tool, row):
             return await self._resend_or_ask(visit, visit.tool, row)
         return await self._probe_or_ask(visit, visit.tool, row)
 
@@ -54,7 +57,7 @@ class Doubts:
             packed = pack(receipt.result, tool.contract.result_cap)
             return await self._sender.succeed(visit, tool, row, packed, Evidence.TRANSACTION)
         self._wait_for_lease(visit, row)
-        if self._may_send(visit, tool, row):
+        if row.sends < tool.contract.attempts and not visit.order.settle_only and visit.knows(row):
             return await self._resend(visit, tool, row)
         if visit.clock() < _settled_at(row, tool):
             raise NotYet("the transaction may still commit", _settled_at(row, tool) - visit.clock())
@@ -62,7 +65,7 @@ class Doubts:
 
     async def _resend_or_ask(self, visit: Visit, tool: Tool, row: Row) -> Row | OutcomeUnknown:
         self._wait_for_lease(visit, row)
-        if self._may_send(visit, tool, row):
+        if visit.knows(row) and (row.sends < tool.contract.attempts or visit.clock() < _sent_at(row) + _SETTLING_LASTS):
             return await self._resend(visit, tool, row)
         return await self._probe_or_ask(visit, tool, row)
 
@@ -110,8 +113,7 @@ class Doubts:
         return await self._sender.write(visit, row, lambda: self._ledger.move(row.key, row.fence, Move.ABSENT, why))
 
     async def _ask(self, visit: Visit, row: Row, why: str) -> Row | OutcomeUnknown:
-        row = await self._doubted(visit, row)
-        asked = await self._sender.write(visit, row, lambda: self._ledger.move(row.key, row.fence, Move.ASK, why))
+        asked = await self._sender.ask(visit, await self._doubted(visit, row), why)
         return unknown(visit, asked, why) if asked.state is RowState.NEEDS_PERSON else asked
 
     async def _doubted(self, visit: Visit, row: Row) -> Row:
@@ -162,15 +164,6 @@ class Doubts:
         if row.state is RowState.IN_FLIGHT and visit.clock() < row.lease_until:
             raise NotYet("the call is being made by another attempt", row.lease_until - visit.clock())
 
-    def _may_send(self, visit: Visit, tool: Tool, row: Row) -> bool:
-        return row.sends < tool.contract.attempts and not visit.order.settle_only and visit.knows(row)
-
-    def _is_remembered(self, visit: Visit, tool: Tool, row: Row) -> bool:
-        """Whether the provider still knows the key: half the window, so that no packet on its way can outlive it."""
-        if row.effect is not Effect.KEYED or tool.contract.key_window is None:
-            return True
-        return visit.clock() < (row.first_marked_at or row.opened_at) + tool.contract.key_window / 2
-
 
 def unknown(visit: Visit, row: Row, why: str) -> OutcomeUnknown:
     """Say that only a person can tell."""
@@ -185,6 +178,18 @@ def _settled_at(row: Row, tool: Tool) -> datetime:
     return max(deadline + tool.contract.settle_time, row.lease_until if row.state is RowState.IN_FLIGHT else deadline)
 
 
+def _sent_at(row: Row) -> datetime:
+    """Return when the call was sent for the first time."""
+    return row.first_marked_at or row.opened_at
+
+
+def _is_remembered(visit: Visit, tool: Tool, row: Row) -> bool:
+    """Whether the provider still knows the key: half the window, so that no packet on its way can outlive it."""
+    if row.effect is not Effect.KEYED or tool.contract.key_window is None:
+        return True
+    return visit.clock() < _sent_at(row) + tool.contract.key_window / 2
+
+
 def _why(visit: Visit, tool: Tool, row: Row) -> str:
     when = f" at {row.marked_at:%H:%M:%S} UTC" if row.marked_at else ""
     times = f", the last of {row.sends} times," if row.sends > 1 else ""
@@ -192,7 +197,7 @@ def _why(visit: Visit, tool: Tool, row: Row) -> str:
     sent += f" ({row.message[:300]})" if row.message else ""
     if row.effect is Effect.UNREPEATABLE:
         return f"{sent}; it can neither be repeated nor looked up"
-    if row.effect is Effect.KEYED and row.sends < tool.contract.attempts and not visit.order.settle_only:
+    if not _is_remembered(visit, tool, row):
         return f"{sent}; the provider may have forgotten the key"
     return sent
 

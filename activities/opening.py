@@ -32,7 +32,7 @@ class Opening:
             except (CallerError, ConfigError) as error:
                 return self._refuse(order, str(error))
             namespace, run_id = activity.info().namespace, activity.info().workflow_run_id or ""
-            bound = await self.ledger.open_task(self._row(order, namespace, run_id), run_id)
+            bound = await self.ledger.open_task(self._row(order, namespace, run_id))
             if bound is None:
                 return self._refuse(order, _ran_before(order.task_id))
             structlog.get_logger().info("task.opened", task=order.task_id, agent=order.agent)
@@ -46,6 +46,7 @@ class Opening:
             **order.model_dump(include={"task_id", "agent", "goal", "inputs", "requested_by", "again"}),
             namespace=namespace,
             first_run_id=run_id,
+            run_id=run_id,
             opened_at=self.clock(),
         )
 

@@ -60,7 +60,7 @@ class Planning:
         except Exception as error:  # noqa: BLE001 - an adapter with a bug is a model that cannot be used
             structlog.get_logger().exception("planner.broken", task=briefing.task_id, model=order.model)
             return _unavailable(order, f"{type(error).__name__}: {error}")
-        return _judge(order, catalogue, reply)
+        return _judge(order, agent, catalogue, reply)
 
     async def _record(self, order: PlanOrder, report: PlanReport) -> None:
         event, fields = _told(report)
@@ -75,7 +75,8 @@ class Planning:
 
 
 def _catalogue(agent: Agent, without: tuple[str, ...]) -> dict[str, Contract]:
-    return {name: tool.contract for name, tool in agent.tools.items() if name not in without}
+    contracts = {name: tool.contract for name, tool in agent.tools.items() if tool.contract.undoes is None}
+    return {name: contract for name, contract in contracts.items() if name not in without}
 
 
 def _prompt(order: PlanOrder, agent: Agent, catalogue: dict[str, Contract]) -> Prompt:
@@ -102,8 +103,9 @@ def _unavailable(order: PlanOrder, reason: str) -> PlannerUnavailable:
     )
 
 
-def _judge(order: PlanOrder, catalogue: dict[str, Contract], reply: Reply) -> PlanReport:
-    checked = [Fault(problem=reply.fault)] if reply.fault is not None else _check(order, catalogue, reply.document)
+def _judge(order: PlanOrder, agent: Agent, catalogue: dict[str, Contract], reply: Reply) -> PlanReport:
+    unreadable = [] if reply.fault is None else [Fault(problem=reply.fault)]
+    checked = unreadable or _check(order, agent, catalogue, reply.document)
     common: dict[str, Any] = {
         "model": order.model,
         "call": order.briefing.call,
@@ -128,9 +130,10 @@ def _terms(catalogue: dict[str, Contract], plan: Plan) -> dict[str, Terms]:
     return terms
 
 
-def _check(order: PlanOrder, catalogue: dict[str, Contract], document: Json) -> Plan | list[Fault]:
+def _check(order: PlanOrder, agent: Agent, catalogue: dict[str, Contract], document: Json) -> Plan | list[Fault]:
+    undoes = bool(agent.profile.undo_on)
     try:
-        checked = check_plan(document, catalogue, order.earlier, order.limits)
+        checked = check_plan(document, catalogue, order.earlier, order.limits, undoes=undoes)
     except Exception as error:  # noqa: BLE001 - whatever a model can write ends as a refusal, not as a task that hangs
         structlog.get_logger().exception("plan.not_checkable", task=order.briefing.task_id, model=order.model)
         return [Fault(problem=f"the plan could not be checked: {type(error).__name__}")]

@@ -76,6 +76,10 @@ class Sender:
         """Write that nobody knows what became of a send."""
         return await self.write(visit, row, lambda: self._ledger.doubt(row.key, row.fence, why[:500]))
 
+    async def ask(self, visit: Visit, row: Row, why: str) -> Row:
+        """Leave a row that is in doubt to a person."""
+        return await self.write(visit, row, lambda: self._ledger.move(row.key, row.fence, Move.ASK, why[:1_000]))
+
     async def write(self, visit: Visit, row: Row, write: Callable[[], Awaitable[Row | None]]) -> Row:
         """Write until the ledger takes it, as long as this attempt lasts; then LedgerDown, and the row speaks.
 
@@ -167,7 +171,7 @@ class Sender:
     async def _not_sent(self, visit: Visit, tool: Tool, row: Row, found: Sorted) -> Row:
         why = f"{found.code}: {found.message}"[:500]
         released = await self.write(visit, row, lambda: self._ledger.release(row.key, row.fence, why))
-        if row.sends < tool.contract.attempts and not released.state.is_final:
+        if released.state is RowState.IN_DOUBT or (row.sends < tool.contract.attempts and not released.state.is_final):
             raise NotYet(why, asked_delay(found.retry_after, row.sends))
         if released.state is RowState.RESERVED:
             return await self.cancel(visit, released, f"not sent in {row.sends} attempts; last: {why}")
@@ -186,7 +190,11 @@ class Sender:
         visit.log.info("refusal.not_believed", code=found.code)
         if (applied := await self._look_for(visit, tool, row)) is not None:
             return await self.succeed(visit, tool, row, applied, Evidence.PROBE)
-        return await self._unknown(visit, row, found)
+        doubted = await self._unknown(visit, row, found)
+        if row.sends < tool.contract.attempts or _SAYS_NOTHING.search(found.code):
+            return doubted
+        why = f"sent {row.sends} times; the last answer may come of the first send: {found.code}: {found.message}"
+        return await self.ask(visit, doubted, why)  # it would say so again
 
     async def _look_for(self, visit: Visit, tool: Tool, row: Row) -> Packed | None:
         """Ask the tool, where it can, whether the earlier, doubtful send was applied; None = not that we know."""

@@ -48,7 +48,7 @@ class _Build:
         self._check_rules(tools)
         if self._faults or rules is None or done is None:
             raise together(self._faults)
-        contracts = [tool.contract for tool in tools.values()]
+        contracts = [tool.contract for tool in tools.values() if tool.contract.undoes is None]
         profile = self._profile(route, _tokens(instructions, contracts))
         return Agent(self._name, instructions, profile, tools, rules, done)
 
@@ -81,7 +81,7 @@ class _Build:
 
     def _rules(self) -> Rules | None:
         try:
-            return Rules(self._name, self._file.policy)
+            return Rules(self._name, self._file.policy, undoes=bool(self._file.undo.on))
         except ExpressionFaults as error:
             self._faults.extend(self._located(error))
             return None
@@ -97,10 +97,9 @@ class _Build:
         return [self._document.fault(fault.place, fault.problem) for fault in error.faults]
 
     def _check_rules(self, tools: Mapping[str, Tool]) -> None:
-        known = [*tools, *(f"{name}.undo" for name, tool in tools.items() if tool.contract.has_undo)]
         for number, rule in enumerate(self._file.policy):
-            if tools and not _is_pattern(rule.tool) and rule.tool not in known:
-                problem = f"there is no tool {rule.tool!r}{suggest(rule.tool, known)}"
+            if tools and not _is_pattern(rule.tool) and rule.tool not in tools:
+                problem = f"there is no tool {rule.tool!r}{suggest(rule.tool, list(tools))}"
                 self._faults.append(self._document.fault(("policy", number, "tool"), problem))
             self._check_quorum(number, rule)
 
@@ -124,6 +123,7 @@ class _Build:
             people={who: self._holders(who) for who in dict.fromkeys(mentioned)},
             trust=self._settings.trust,
             undo_on=file.undo.ends(),
+            rereads=True,
             prompt_tokens=prompt_tokens,
         )
 

@@ -112,15 +112,13 @@ def _find(state: TaskState, answer: Answer) -> Request:
         case _, 0:
             raise Misfit("no request is open")
         case [], _:
-            open_ones = ", ".join(
-                f"{one.id} ({'/'.join(CHOICES[one.kind]) or 'text'})" for one in state.requests.values()
-            )
+            open_ones = ", ".join(f"{one.id} ({'/'.join(one.choices) or 'text'})" for one in state.requests.values())
             raise Misfit(f"{answer.choice or 'this'!r} is no choice of the open requests: {open_ones}")
     raise Misfit(f"several requests are open, so say which: request_id is one of {', '.join(state.requests)}")
 
 
 def _offers(request: Request, answer: Answer) -> bool:
-    choices = CHOICES[request.kind]
+    choices = request.choices
     return (not choices and answer.choice not in ("approve", "reject")) or answer.choice in choices
 
 
@@ -131,7 +129,7 @@ def _with_choice(request: Request, answer: Answer) -> Answer:
             raise Misfit(f'request {request.id} is a question: answer it with "text"')
         return answer.model_copy(update={"text": text, "choice": None})
     if not _offers(request, answer):
-        raise Misfit(f"request {request.id} takes one of {', '.join(CHOICES[request.kind])}, not {answer.choice!r}")
+        raise Misfit(f"request {request.id} takes one of {', '.join(request.choices)}, not {answer.choice!r}")
     return answer
 
 

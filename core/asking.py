@@ -32,11 +32,11 @@ def _open(state: TaskState, kind: RequestKind, **fields: Json) -> TaskState:
         return state
     ladder, owner = state.profile.ladder, state.profile.owner
     request_id = f"q{state.next_request}"
-    fields = {"digest": names.likeness([request_id, kind.value, fields.get("reason", "")])} | fields
+    digest = names.likeness([request_id, kind.value, fields.get("reason", "")])
+    fields = {"digest": digest, "choices": CHOICES[kind]} | fields
     request = Request(
         id=request_id,
         kind=kind,
-        choices=CHOICES[kind],
         owner=owner,
         opened_at=state.now,
         remind_at=state.now + ladder.remind_after,
@@ -52,7 +52,8 @@ def approval(state: TaskState, step: Step, event: ApprovalNeeded) -> TaskState:
     """Ask for the approval of a call, exactly as it would be sent."""
     state = put(state, step, phase=Phase.ASKING)
     shown = event.model_dump(exclude={"kind", "step"})
-    note = " ".join(part for part in (event.note, step.message) if part)
+    note = " ".join(part for part in (event.note, step.message, _unreachable(state, event)) if part)
+    choices = tuple(one for one in CHOICES[RequestKind.APPROVAL] if one != "edit" or not step.undoes)
     return _open(
         state,
         RequestKind.APPROVAL,
@@ -63,8 +64,18 @@ def approval(state: TaskState, step: Step, event: ApprovalNeeded) -> TaskState:
             "why": step.planned.why,
             "note": note,
             "given": event.given,
+            "choices": choices,
         },
     )
+
+
+def _unreachable(state: TaskState, event: ApprovalNeeded) -> str:
+    """Say that an approval can never be given, as long as somebody can still do something about it."""
+    requester = state.spec.requested_by.strip().casefold()
+    able = {name.strip().casefold() for name in event.may_answer} - {requester}
+    if not event.approvers or len(able) >= event.quorum:
+        return ""
+    return f"It needs {event.quorum} approvals, and only {len(able)} may give one: reject it, or change the rule."
 
 
 def outcome(state: TaskState, step: Step, event: OutcomeUnknown) -> TaskState:
@@ -87,16 +98,15 @@ def hold(state: TaskState, cause: str, reason: str) -> TaskState:
     """Stop planning and ask the owner how to go on."""
     failed = [step for step in in_phase(state, Phase.UNAVAILABLE) if not state.is_outdated]
     step = failed[-1] if failed else None
+    return stuck(change(state, stage=Stage.HELD), cause, reason, step)
+
+
+def stuck(state: TaskState, cause: str, reason: str, step: Step | None = None, **fields: Json) -> TaskState:
+    """Ask the owner how to go on with what does not go on by itself."""
     owner = state.profile.owner if state.profile else ""
-    return _open(
-        change(state, stage=Stage.HELD),
-        RequestKind.STUCK,
-        cause=cause,
-        reason=reason,
-        may_answer=held_by(state, owner),
-        step=step.id if step else "",
-        tool=step.tool if step else "",
-    )
+    about = {"step": step.id, "tool": step.tool} if step else {}
+    may_answer = held_by(state, owner)
+    return _open(state, RequestKind.STUCK, cause=cause, reason=reason, may_answer=may_answer, **about, **fields)
 
 
 def question(state: TaskState, text: str) -> TaskState:

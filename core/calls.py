@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from core import asking, rounds
+from core import adopting, asking, rounds, undoing
 from core.change import put, replan
 from core.contract import Effect
 from core.messages import (
@@ -10,6 +10,7 @@ from core.messages import (
     CallCancelled,
     EpochOpened,
     OutcomeUnknown,
+    ReceiptKept,
     ToolRefused,
     ToolSucceeded,
     ToolUnavailable,
@@ -25,23 +26,41 @@ def take(state: TaskState, event: CallEvent) -> TaskState:
     step = state.steps.get(event.step)
     if step is None or step.phase is not Phase.CALLING:
         return state
+    if isinstance(event, EpochOpened):
+        return _reset(state, step, event)
+    step = step.model_copy(update={"receipt": None})
     match event:
         case ToolSucceeded():
             return rounds.succeed(state, step, event, shown_args(state, step))
         case ToolRefused():
-            return _refused(state, step, event)
+            state = _refused(state, step, event)
+            return undoing.take_failure(state, step, event) if step.undoes else state
         case ToolUnavailable():
-            return _unavailable(state, step, event)
+            state = _unavailable(state, step, event)
+            return undoing.take_failure(state, step, event) if step.undoes else state
         case ApprovalNeeded():
-            if state.ending is not None or state.is_outdated:
-                why = state.ending.reason if state.ending else "the goal was amended"
+            if state.settles_only:
+                why = state.ending.reason if state.ending else "its plan was given up"
                 return put(state, step, phase=Phase.DROPPED, message=why)
             return asking.approval(state, step, event)
         case OutcomeUnknown():
             return asking.outcome(state, step, event)
-        case EpochOpened():
-            return state
     assert_never(event)
+
+
+def _reset(state: TaskState, step: Step, event: EpochOpened) -> TaskState:
+    """Begin a new epoch; a call that was made with an order of before goes to the door again."""
+    if event.epoch > state.epoch:
+        return adopting.start_epoch(state, event)
+    return put(state, step, entry=step.entry + 1)
+
+
+def keep_receipt(state: TaskState, event: ReceiptKept) -> TaskState:
+    """Keep what the tool answered until the ledger has it: the next visit brings it along."""
+    step = state.steps.get(event.step)
+    if step is None or step.phase is not Phase.CALLING:
+        return state
+    return put(state, step, receipt=event.receipt, entry=step.entry + 1)
 
 
 def _refused(state: TaskState, step: Step, event: ToolRefused) -> TaskState:
@@ -71,6 +90,8 @@ def cancelled(state: TaskState, event: CallCancelled) -> TaskState:
     if step is None or step.phase is not Phase.CALLING:
         return state
     if step.terms.effect is Effect.READ and state.settles_only:
+        if step.seen_at is not None:  # it was being read again: what it said before stands
+            return put(state, step, phase=Phase.SUCCEEDED)
         return put(state, step, phase=Phase.DROPPED, message="not needed any more")
     return put(state, step, entry=step.entry + 1)
 

@@ -104,9 +104,18 @@ def _headline(request: Request) -> str:
         case RequestKind.OUTCOME:
             return f"Did this happen? {plain(request.tool, _HEAD)}"
         case RequestKind.STUCK:
-            return "No progress: how to go on?"
+            return _stuck_headline(request)
         case RequestKind.QUESTION:
             return "A question"
+
+
+def _stuck_headline(request: Request) -> str:
+    match request.cause:
+        case "undo":
+            return f"Not undone: {plain(request.tool, _HEAD) or 'what the task did'}"
+        case "reset":
+            return "The task was reset: how to go on?"
+    return "No progress: how to go on?"
 
 
 def arguments(request: Request, room: int = _ARGS) -> str:
@@ -162,7 +171,7 @@ def _steps(state: TaskState) -> str:
     if more := len(state.steps) - len(steps):
         done = len(in_phase(state, Phase.SUCCEEDED))
         rows.append(f"... and {more} more ({done} of {len(state.steps)} are done)")
-    return f"**Round {state.round}**\n" + fence("\n".join(rows))
+    return f"**{'Undo' if state.undoing else f'Round {state.round}'}**\n" + fence("\n".join(rows))
 
 
 def _tail(code: str, message: str) -> str:

@@ -1,7 +1,10 @@
 """Keep the state small: what is carried into the next run, at most 256 kB of JSON. The ledger has what is left out."""
 
+from typing import Any
+
 from core.change import change, replan
 from core.contract import Effect
+from core.freshness import rests_on
 from core.record import Json
 from core.references import Reference, find
 from core.task import Folded, Step, TaskState
@@ -21,7 +24,7 @@ def size_bytes(state: TaskState) -> int:
 
 def fold_old(state: TaskState) -> TaskState:
     """Leave out what is needed least until the state fits: old steps, results, then what is only shown."""
-    for fold in (_drop_past, _forget_unneeded, _forget_results, _cut_requests, _cut_planning):
+    for fold in (_drop_past, _forget_unneeded, _forget_results, _cut_requests, _cut_planning, _cut_receipts):
         excess = size_bytes(state) - MAX_BYTES
         if excess <= 0:
             return state
@@ -31,7 +34,9 @@ def fold_old(state: TaskState) -> TaskState:
 
 def _needed(state: TaskState) -> set[str]:
     """Name the steps whose results something still to come refers to."""
-    texts = [(step.id, step.planned.args) for step in state.steps.values() if step.phase.is_open]
+    still = [step for step in state.steps.values() if step.phase.is_open]
+    under = [read for step in still for read in rests_on(state, step)]
+    texts = [(step.id, step.planned.args) for step in (*still, *under)]
     found = [(at, one.step) for at, value in texts for one in find(value) if isinstance(one, Reference)]
     found += [(f"r{state.round}.", one.step) for one in find(state.finish) if isinstance(one, Reference)]
     return {name if "." in name else f"{at.partition('.')[0]}.{name}" for at, name in found}
@@ -71,7 +76,10 @@ def _forget(state: TaskState, keep: set[str]) -> TaskState:
 def _light(step: Step) -> Step:
     planned = step.planned.model_copy(update={"args": capped(step.planned.args, _SMALL), "why": step.planned.why[:200]})
     edited = None if step.edited is None else capped(step.edited, _SMALL)
-    return step.model_copy(update={"planned": planned, "edited": edited, **_without_result(step)})
+    light: dict[str, Any] = {"planned": planned, "edited": edited, **_without_result(step)}
+    if planned.args != step.planned.args and step.terms.fresh_for is not None:
+        light["forgotten"] = True  # with these arguments it cannot be read again
+    return step.model_copy(update=light)
 
 
 def _without_result(step: Step) -> dict[str, Json]:
@@ -100,3 +108,18 @@ def _cut_planning(state: TaskState, _excess: int) -> TaskState:
             break
         instructions.insert(0, text)
     return replan(state, candidate=None, candidate_terms={}, instructions=tuple(instructions))
+
+
+def _cut_receipts(state: TaskState, _excess: int) -> TaskState:
+    """Keep that a tool answered, and the beginning of what."""
+    return change(state, steps={name: _with_short_receipt(step) for name, step in state.steps.items()})
+
+
+def _with_short_receipt(step: Step) -> Step:
+    if step.receipt is None:
+        return step
+    shown = capped({"result": step.receipt.result}, _SMALL)
+    if "cut" not in shown:
+        return step
+    short = step.receipt.model_copy(update={"result": shown, "message": step.receipt.message[:_SMALL]})
+    return step.model_copy(update={"receipt": short})

@@ -1,4 +1,4 @@
-"""Small copies of the state: how every other part of the machine changes it."""
+"""Small copies of the state, and small looks at it: how every other part of the machine changes it."""
 
 from typing import Any
 
@@ -19,6 +19,11 @@ def put(state: TaskState, step: Step, **fields: Any) -> TaskState:
     """Copy the state with one step replaced, some of its fields changed."""
     step = step.model_copy(update=fields) if fields else step
     return change(state, steps={**state.steps, step.id: step})
+
+
+def all_steps(state: TaskState) -> list[Step]:
+    """Return every step that the state still holds, oldest first."""
+    return [*state.past.values(), *state.steps.values()]
 
 
 def in_phase(state: TaskState, *phases: Phase) -> list[Step]:

@@ -11,11 +11,13 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from core.contract import Contract
+from core.names import undo_of
 from core.plan import Fault, Plan, PlannedStep
 from core.profile import Limits
 from core.record import Json
 from core.references import INPUTS, Malformed, Reference, escape, find
 from core.schemas import can_hold, part_for, types_of
+from core.undo_order import misplaced
 from core.values import no_controls, unfit_values
 
 MAX_BYTES = 512 * 1024
@@ -34,11 +36,17 @@ _STRUCTURAL = frozenset(
 
 
 def check_plan(
-    document: Json, catalogue: Mapping[str, Contract], earlier: Mapping[str, str], limits: Limits
+    document: Json,
+    catalogue: Mapping[str, Contract],
+    earlier: Mapping[str, str],
+    limits: Limits,
+    *,
+    undoes: bool = False,
 ) -> Plan | list[Fault]:
     """Return the plan, or what is wrong with it.
 
     `catalogue`: contracts by tool name; `earlier`: steps of earlier rounds that have a result (r1.s2) and their tools.
+    `undoes`: the agent takes back what it did when a task ends badly, so what cannot be undone comes last.
     """
     if faults := [
         Fault(where=where, problem=problem) for where, problem in islice(unfit_values(document, no_controls), 50)
@@ -51,8 +59,10 @@ def check_plan(
         return [_shape_fault(one["loc"], one["msg"], document) for one in error.errors()[:50]]
     if len(text) > MAX_BYTES:
         return [Fault(problem=f"the plan has {len(text)} bytes", expected=f"at most {MAX_BYTES}")]
-    checker = _Checker(plan, catalogue, earlier, limits)
-    return list(checker.faults())[:50] or plan
+    faults = list(_Checker(plan, catalogue, earlier, limits).faults())
+    if undoes and not faults:
+        faults = list(misplaced(plan, catalogue))
+    return faults[:50] or plan
 
 
 def _shape_fault(loc: tuple[str | int, ...], message: str, document: Json) -> Fault:
@@ -126,13 +136,19 @@ class _Checker:
             yield from self._known(step.id, "/repeat_of", step.repeat_of)
         contract = self.catalogue.get(step.tool)
         if contract is None:
-            known = ", ".join(sorted(self.catalogue)[:40])
-            yield Fault(step=step.id, where="/tool", problem=f"no tool {step.tool[:80]!r}", expected=f"one of: {known}")
+            yield self._no_tool(step)
             return
         references = list(find(step.args))
         yield from _shape_of_args(step, contract, {reference.at for reference in references})
         for reference in references:
             yield from self._reference(step, contract, reference)
+
+    def _no_tool(self, step: PlannedStep) -> Fault:
+        known = ", ".join(sorted(self.catalogue)[:40])
+        problem = f"no tool {step.tool[:80]!r}"
+        if any(step.tool == undo_of(name) for name in self.catalogue):
+            problem = f"{step.tool[:80]} is not for plans: what was done is undone when the task ends, by itself"
+        return Fault(step=step.id, where="/tool", problem=problem, expected=f"one of: {known}")
 
     def _known(self, step: str, where: str, name: str) -> Iterator[Fault]:
         if name in self.earlier or (name == INPUTS and where.startswith("/args")):

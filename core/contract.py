@@ -42,6 +42,7 @@ class Contract(Record):
     ``key_window``: how long the provider remembers a key. ``settle_time``: how long after the deadline of a send an
     absent probe is believed. ``result_cap``: bytes of a result that are kept at all.
     ``approve_hint``: a template over the arguments for the approver's card. ``source``: where the tool comes from.
+    ``undoes``: the tool that this one takes back; such a tool is called by the runtime alone, and no plan may name it.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Contract(Record):
     has_verify: bool = False
     has_probe: bool = False
     has_undo: bool = False
+    undoes: str | None = None
     source: str = "python"
 
     @property
@@ -73,7 +75,8 @@ class Contract(Record):
     @cached_property
     def digest(self) -> str:
         """Hash of all that matters to a call that was planned with it; 16 hex digits."""
-        return hash_of(self.model_dump(mode="json", exclude={"description", "approve_hint", "source"}), 16)
+        without = {"description", "approve_hint", "source"} | (set() if self.undoes else {"undoes"})
+        return hash_of(self.model_dump(mode="json", exclude=without), 16)
 
     @property
     def budget(self) -> timedelta:

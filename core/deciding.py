@@ -2,19 +2,19 @@
 
 from typing import assert_never
 
-from core import names
+from core import names, undoing
 from core.answers import Answer
 from core.asking import close, end
 from core.budget import allowance
 from core.change import change, in_phase, put, replan
 from core.messages import Ruling
 from core.orders import known_args
-from core.planning import admit, enter_planning
+from core.planning import admit
 from core.profile import EndStatus
 from core.receipts import Approval
 from core.record import Json
 from core.references import escape
-from core.rounds import commit, revise
+from core.rounds import commit, go_on, revise
 from core.task import Phase, Request, RequestKind, Stage, Step, TaskState
 
 _GRANTABLE = ("rounds", "steps", "tokens", "cost_usd")
@@ -42,7 +42,7 @@ def _who(answer: Answer) -> str:
 def _go_on(state: TaskState, instruction: str = "") -> TaskState:
     if instruction:
         state = replan(state, instructions=(*state.planning.instructions, instruction))
-    return enter_planning(state)
+    return go_on(state)
 
 
 def _approval(state: TaskState, request: Request, answer: Answer) -> TaskState:
@@ -109,6 +109,8 @@ def _outcome(state: TaskState, request: Request, answer: Answer) -> TaskState:
 
 
 def _stuck(state: TaskState, request: Request, answer: Answer) -> TaskState:
+    if request.cause == "undo":
+        return undoing.decide(state, request, answer)
     step = state.steps.get(request.step)
     match answer.choice:
         case "end":

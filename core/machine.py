@@ -8,31 +8,26 @@
               HELD   PARKED
 
 HELD waits for the owner or an answer to a question, PARKED for a language model. Requests about single steps are open
-beside all this; `ending` lets what is in flight finish and sends nothing new.
+beside all this; `ending` lets what is in flight finish and sends nothing new, but what takes back what was done.
 """
 
 from datetime import datetime
 from typing import Any, assert_never
 
-from core import answers, asking, calls, deciding, rounds
-from core.change import change, in_phase, replan
+from core import adopting, advancing, answers, asking, calls, deciding, rounds, undoing
+from core.change import change, replan
 from core.messages import (
     ActivityBroke,
     ApprovalNeeded,
     CallCancelled,
-    CallTool,
     CancelRequested,
     Command,
-    Conclude,
     EffectsListed,
     EpochOpened,
     Event,
-    Finish,
     GoalAmended,
     NoticeSent,
-    Notify,
     NotUnderstood,
-    OpenTask,
     OutcomeNotVerified,
     OutcomeUnknown,
     OutcomeVerified,
@@ -41,7 +36,6 @@ from core.messages import (
     PlannerUnavailable,
     PlanProposed,
     PlanRefused,
-    ProposePlan,
     ReceiptKept,
     Resumed,
     TaskOpened,
@@ -50,12 +44,11 @@ from core.messages import (
     ToolRefused,
     ToolSucceeded,
     ToolUnavailable,
-    Wait,
 )
 from core.plan import Fault
 from core.planning import enter_planning, route_model, take_plan, take_refusal, take_unavailable, unpark
 from core.profile import EndStatus
-from core.task import Phase, Stage, TaskSpec, TaskState
+from core.task import Stage, TaskSpec, TaskState
 from core.views import status_of
 from core.visible import visible
 
@@ -85,8 +78,10 @@ def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
             return take_unavailable(state, event)
         case ToolSucceeded() | ToolRefused() | ToolUnavailable() | ApprovalNeeded() | OutcomeUnknown() | EpochOpened():
             return calls.take(state, event)
-        case ReceiptKept() | EffectsListed():
-            return state
+        case ReceiptKept():
+            return calls.keep_receipt(state, event)
+        case EffectsListed():
+            return undoing.take_list(state, event)
         case CallCancelled():
             return calls.cancelled(state, event)
         case PersonAnswered():
@@ -100,7 +95,7 @@ def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
         case Resumed():
             return change(state, paused=False, paused_by="")
         case CancelRequested():
-            return asking.end(change(state, cancelled=True), EndStatus.CANCELLED, "the task was cancelled")
+            return _cancelled(state)
         case TimePassed():
             return _time_passed(state)
         case NoticeSent():
@@ -120,62 +115,26 @@ def decide(state: TaskState) -> tuple[TaskState, list[Command]]:
     The commands have stable ids: the shell starts those that are not under way. Called again with the state that it
     returned, it returns the same.
     """
-    state = _advance(state)
+    state = advancing.advance(state)
     status = status_of(state)
     if status is not state.seen_status:
         state = change(state, seen_status=status, since=state.now)
-    return state, list(_commands(state))
-
-
-def _advance(state: TaskState) -> TaskState:
-    if state.final is not None or (state.stage is Stage.OPENING and state.ending is None):
-        return state
-    if state.ending is not None:
-        busy = in_phase(state, Phase.CALLING, Phase.DOUBTED)
-        return state if busy else change(state, final=state.ending.status, stage=Stage.ENDED)
-    if state.stage is not Stage.ACTING:
-        return state
-    state = rounds.end_round(rounds.drop_dependents(state))
-    return state if state.paused or state.stage is not Stage.ACTING else rounds.promote(state)
-
-
-def _commands(state: TaskState) -> list[Command]:
-    notices: list[Command] = [Notify(request=told.request, rung=told.rung) for told in state.told.values()]
-    if state.final is not None:
-        return notices or [Finish(status=state.final)]
-    waits: list[Command] = [Wait(until=min(_deadlines(state)))] if _deadlines(state) else []
-    if state.paused and state.ending is None and state.stage is not Stage.OPENING:  # opened first: who owns it?
-        return [*notices, *waits]
-    calls: list[Command] = [
-        CallTool(step=step.id, revision=step.revision, entry=step.entry) for step in in_phase(state, Phase.CALLING)
-    ]
-    if state.ending is not None:
-        return [*notices, *waits, *calls]
-    return [*notices, *waits, *calls, *_stage_commands(state)]
-
-
-def _stage_commands(state: TaskState) -> list[Command]:
-    match state.stage:
-        case Stage.OPENING:
-            return [OpenTask()]
-        case Stage.PLANNING if not in_phase(state, Phase.CALLING):
-            return [ProposePlan(call=state.planning.call, route=state.planning.route)]
-        case Stage.CONCLUDING:
-            return [Conclude(round=state.round, entry=state.conclusions)]
-    return []
-
-
-def _deadlines(state: TaskState) -> list[datetime]:
-    parked = state.retry_at if state.stage is Stage.PARKED else None
-    whole = state.deadline if state.ending is None else None
-    return [one for one in (parked, whole, *asking.deadlines(state)) if one is not None]
+    return state, advancing.commands(state)
 
 
 def _opened(state: TaskState, event: TaskOpened) -> TaskState:
     if state.stage is not Stage.OPENING:
         return state
-    state = change(state, profile=event.profile, next_intent=max(state.next_intent, event.next_intent))
-    return state if state.ending else enter_planning(change(state, stage=Stage.PLANNING))
+    state = change(state, profile=event.profile)
+    state = adopting.take_over(state, event)
+    return state if state.ending or event.adopted else enter_planning(change(state, stage=Stage.PLANNING))
+
+
+def _cancelled(state: TaskState) -> TaskState:
+    """Begin to end. Whoever cancels a paused task wants it to end, and to be undone if its agent does so."""
+    if state.ending is None:
+        state = change(state, paused=False, paused_by="")
+    return asking.end(change(state, cancelled=True), EndStatus.CANCELLED, "the task was cancelled")
 
 
 def _planned(state: TaskState, event: PlanProposed) -> TaskState:
@@ -221,9 +180,7 @@ def _amended(state: TaskState, event: GoalAmended) -> TaskState:
     state = change(
         state, finish=None, conclusions=state.conclusions + 1, failed_plans=(), calls_seen={}, plan_digest=""
     )
-    if state.stage in (Stage.OPENING, Stage.ACTING):
-        return state
-    return enter_planning(state)
+    return state if state.stage in (Stage.OPENING, Stage.ACTING) else rounds.go_on(state)
 
 
 def _time_passed(state: TaskState) -> TaskState:
@@ -271,6 +228,8 @@ def _broke(state: TaskState, event: ActivityBroke) -> TaskState:
             return take_unavailable(
                 state, PlannerUnavailable(model=model.name, call=state.planning.call, reason=event.reason)
             )
+        case "effects":
+            return undoing.take_no_list(state, event.command, event.reason)
         case "call":
             return calls.broke(state, rest, event.reason)
         case "conclude" if rest == f"{state.round}:{state.conclusions}" and _is_concluding(state, None):

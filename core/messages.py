@@ -87,15 +87,19 @@ class Wait(Message):
 
 
 class ListEffects(Message):
-    """Ask the ledger what stands of the task and can be undone; `below`: only intents under this one (None = all)."""
+    """Ask the ledger what stands of the task and can be undone; `below`: only intents under this one (None = all).
+
+    ``entry``: counts how often it was asked, since a person may want it asked again.
+    """
 
     kind: Literal["ListEffects"] = "ListEffects"
     below: int | None = None
+    entry: int = 1
 
     @property
     def id(self) -> str:
         """Stable over decisions and over continue-as-new."""
-        return f"effects:{'all' if self.below is None else self.below}"
+        return f"effects:{'all' if self.below is None else self.below}:{self.entry}"
 
 
 class Conclude(Message):

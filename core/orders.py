@@ -5,11 +5,14 @@ import re
 
 from core import names
 from core.budget import expected_input, left, output_cap
+from core.change import all_steps
 from core.messages import (
     CallOrder,
     CallTool,
     ConcludeOrder,
     Deferred,
+    EffectsOrder,
+    ListEffects,
     Notify,
     OpenOrder,
     PlanOrder,
@@ -30,9 +33,9 @@ a small plan gets there by naming one result two hundred times.
 """
 
 
-def open_order(state: TaskState) -> OpenOrder:
-    """Make the input of `open_task`."""
-    return OpenOrder(task_id=state.task_id, **state.spec.model_dump())
+def open_order(state: TaskState, first_run_id: str = "") -> OpenOrder:
+    """Make the input of `open_task`; `first_run_id` is that of the chain of runs, as Temporal says."""
+    return OpenOrder(task_id=state.task_id, first_run_id=first_run_id, **state.spec.model_dump())
 
 
 def plan_order(state: TaskState, command: ProposePlan) -> PlanOrder:
@@ -47,18 +50,17 @@ def plan_order(state: TaskState, command: ProposePlan) -> PlanOrder:
         briefing=briefing,
         requested_by=state.spec.requested_by,
         amendments=state.amendments,
-        earlier={step.id: step.tool for step in _known(state) if step.phase is Phase.SUCCEEDED},
+        earlier={step.id: step.tool for step in all_steps(state) if step.phase is Phase.SUCCEEDED},
         limits=state.profile.limits,
         max_output_tokens=output_cap(state.profile, model, left(state), input_tokens) or 1,
     )
 
 
-def _known(state: TaskState) -> list[Step]:
-    return [*state.past.values(), *state.steps.values()]
+def call_order(state: TaskState, command: CallTool, ancestors: tuple[str, ...] = ()) -> CallOrder | ToolRefused:
+    """Make the input of a tool's activity; a reference without a value refuses the step, by name.
 
-
-def call_order(state: TaskState, command: CallTool) -> CallOrder | ToolRefused:
-    """Make the input of a tool's activity; a reference without a value refuses the step, by name."""
+    `ancestors`: runs that this one continues, as long as the ledger may not know it yet.
+    """
     step = state.steps[command.step]
     try:
         resolved = _resolved(state, step)
@@ -83,8 +85,12 @@ def call_order(state: TaskState, command: CallTool) -> CallOrder | ToolRefused:
         deferred=deferred,
         approvals=step.approvals,
         ruling=step.ruling,
-        repeat_of=_full_id(step, step.planned.repeat_of) if step.planned.repeat_of else None,
+        repeat_of=step.full_id(step.planned.repeat_of) if step.planned.repeat_of else None,
         settle_only=state.settles_only,
+        ancestors=ancestors,
+        epoch=state.epoch,
+        undoes=step.undoes,
+        receipt=step.receipt,
     )
 
 
@@ -112,16 +118,11 @@ def shown_args(state: TaskState, step: Step) -> Json:
 def _resolved(state: TaskState, step: Step) -> Resolved:
     if step.edited is not None:
         return Resolved(step.edited, dict(step.edited_origin))
-    resolved = resolve(step.planned.args, lambda name: _source(state, _full_id(step, name)))
+    resolved = resolve(step.planned.args, lambda name: _source(state, step.full_id(name)))
     for at, value in _leaves(step.planned.args):
         if at not in resolved.origin and not _is_reference(value) and _was_requested(state, value):
             resolved.origin[at] = "request"
     return resolved
-
-
-def _full_id(step: Step, name: str) -> str:
-    number = step.id.partition(".")[0][1:]
-    return name if name == INPUTS or "." in name else names.step_id(int(number), name)
 
 
 def _source(state: TaskState, name: str) -> tuple[Json, str]:
@@ -178,6 +179,11 @@ def _was_requested(state: TaskState, value: Json) -> bool:
     if _NUMBER.fullmatch(text):
         return text in _NUMBER.findall(state.spec.goal)
     return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", state.spec.goal) is not None
+
+
+def effects_order(state: TaskState, command: ListEffects) -> EffectsOrder:
+    """Make the input of `list_effects`."""
+    return EffectsOrder(agent=state.spec.agent, task_id=state.task_id, below=command.below)
 
 
 def conclude_order(state: TaskState) -> ConcludeOrder | tuple[str, ...]:

@@ -56,6 +56,7 @@ class Profile(Message):
 
     `people` maps each role or name that may have to answer to the names that hold it. `search_attributes`: whether the
     server knows ours. `max_output_tokens`: what one planning call may produce, reserved from the budget before it.
+    `rereads`: whether a read that is no longer fresh is made again before a write (not in histories of before it).
     """
 
     agent: str
@@ -67,6 +68,7 @@ class Profile(Message):
     people: dict[str, tuple[str, ...]] = {}
     trust: str = "open"
     undo_on: tuple[EndStatus, ...] = ()
+    rereads: bool = False
     search_attributes: bool = True
     prompt_tokens: int = 0
     max_output_tokens: int = 4096

@@ -1,8 +1,8 @@
 """Rounds: a plan becomes steps, steps become ready, a round ends and says how to go on."""
 
-from core import names
+from core import freshness, names
 from core.change import change, in_phase, put, replan
-from core.contract import Terms
+from core.contract import Effect, Terms
 from core.messages import ToolSucceeded
 from core.plan import Plan, PlannedStep
 from core.planning import enter_planning
@@ -78,27 +78,29 @@ def revise(state: TaskState, step: Step, **fields: Json) -> TaskState:
     revision = step.revision + 1
     key = key_of(state, step.intent, revision, step.tool)
     fresh = {"phase": Phase.PLANNED, "entry": 1, "approvals": (), "ruling": None, "code": "", "outcome": ""}
-    return put(state, step, **{**fresh, "revision": revision, "key": key, **fields})
+    return put(state, step, **{**fresh, "receipt": None, "revision": revision, "key": key, **fields})
 
 
 def promote(state: TaskState) -> TaskState:
     """Send ready steps to the door, as many as may run at once."""
     limit = state.profile.limits.parallel if state.profile else 1
-    room = limit - len(in_phase(state, Phase.CALLING))
-    steps = dict(state.steps)
     for step in in_phase(state, Phase.PLANNED):
+        room = limit - len(in_phase(state, Phase.CALLING))
         if room <= 0:
             break
-        if all(steps[need].phase is Phase.SUCCEEDED for need in step.needs):
-            steps[step.id] = step.model_copy(update={"phase": Phase.CALLING})
-            room -= 1
-    return change(state, steps=steps)
+        if all(state.steps[need].phase is Phase.SUCCEEDED for need in step.needs):
+            state = freshness.approach(state, step, room)
+    return state
 
 
 def succeed(state: TaskState, step: Step, event: ToolSucceeded, args: Json) -> TaskState:
     """Remember result and receipt; count sightings of the same call with the same result."""
     fields = event.model_dump(exclude={"kind", "step"})
+    is_read, was_seen = step.terms.effect is Effect.READ, step.seen_at is not None
+    fields |= {"seen_at": state.now} if is_read else {}
     state = put(state, step, phase=Phase.SUCCEEDED, outcome="succeeded", code="", message="", ruling=None, **fields)
+    if was_seen:  # read again because it grew old: no sign of going round in circles
+        return state
     sight = names.likeness([step.tool, args, event.blob or event.result])
     seen = {**state.calls_seen, sight: state.calls_seen.get(sight, 0) + 1}
     return change(state, calls_seen=dict(list(seen.items())[-_KEPT_SIGHTINGS:]))
@@ -108,7 +110,9 @@ def drop_dependents(state: TaskState) -> TaskState:
     """Stop what can no longer run because something before it failed."""
     steps = dict(state.steps)
     for step in state.steps.values():  # in order of the plan: what is needed comes before
-        if step.phase is Phase.PLANNED and any(steps[need].phase in FAILED for need in step.needs):
+        if step.phase is not Phase.PLANNED:
+            continue
+        if any(steps[need].phase in FAILED for need in step.needs) or freshness.has_lost_ground(state, step, FAILED):
             steps[step.id] = step.model_copy(update={"phase": Phase.DROPPED, "message": "something before it failed"})
     return change(state, steps=steps)
 
@@ -142,6 +146,13 @@ def fall_back(state: TaskState, step: Step) -> TaskState | None:
         }
     )
     return change(put(state, other), next_intent=state.next_intent + 1)
+
+
+def go_on(state: TaskState) -> TaskState:
+    """Plan next; but first let what is open of a round end, such as effects that an earlier run left."""
+    if any(step.phase.is_open for step in state.steps.values()):
+        return change(state, stage=Stage.ACTING)
+    return enter_planning(state)
 
 
 def end_round(state: TaskState) -> TaskState:

@@ -2,17 +2,36 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from core.contract import Terms
-from core.messages import Ruling
-from core.plan import Plan, PlannedStep
+from core.messages import Undoable
+from core.plan import Plan
 from core.profile import EndStatus, Profile
-from core.receipts import Approval
-from core.record import Input, Json, Message, Record, written
+from core.record import Input, Message, Record, written
+from core.requests import Closed, Request, RequestKind, Told
+from core.steps import Phase, Step
 from core.values import Given
+
+__all__ = [
+    "Closed",
+    "Ending",
+    "Folded",
+    "Phase",
+    "Planning",
+    "Request",
+    "RequestKind",
+    "Spent",
+    "Stage",
+    "Status",
+    "Step",
+    "TaskSpec",
+    "TaskState",
+    "Told",
+    "Undoing",
+]
 
 
 class TaskSpec(Input):
@@ -57,128 +76,25 @@ class Stage(StrEnum):
     ENDED = "ended"
 
 
-class Phase(StrEnum):
-    """Where a step is. Open until one of the last five."""
-
-    PLANNED = "planned"
-    CALLING = "calling"
-    ASKING = "asking"
-    DOUBTED = "doubted"
-    SUCCEEDED = "succeeded"
-    REFUSED = "refused"
-    UNAVAILABLE = "unavailable"
-    DROPPED = "dropped"
-    SKIPPED = "skipped"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether something may still happen with the step."""
-        return self in (Phase.PLANNED, Phase.CALLING, Phase.ASKING, Phase.DOUBTED)
-
-
-class Step(Message):
-    """One step of a round, from plan to receipt.
-
-    ``intent`` and ``revision`` make the key (with namespace, task and tool); ``entry`` counts visits to the door.
-    ``needs``: full ids of the steps that must have succeeded. ``edited``: arguments that a person put in place of the
-    planned ones. ``tried``: tools that were unavailable and whose fallback this is, first to last.
-    ``forgotten``: the result was too large to be carried on; the ledger has it, references to it have no value.
-    """
-
-    id: str
-    planned: PlannedStep
-    terms: Terms
-    needs: tuple[str, ...] = ()
-    intent: int
-    revision: int = 1
-    entry: int = 1
-    key: str
-    phase: Phase = Phase.PLANNED
-    edited: dict[str, Json] | None = None
-    edited_by: str = ""
-    edited_origin: dict[str, str] = {}
-    approvals: tuple[Approval, ...] = ()
-    ruling: Ruling | None = None
-    result: Json = None
-    blob: str | None = None
-    size: int = 0
-    preview: str = ""
-    forgotten: bool = False
-    already: bool = False
-    of: str = ""
-    verified: bool | None = None
-    approved_by: tuple[str, ...] = ()
-    code: str = ""
-    message: str = ""
-    outcome: Literal["", "succeeded", "failed", "unknown"] = ""
-    tried: tuple[str, ...] = ()
-
-    @property
-    def tool(self) -> str:
-        """Name of the tool."""
-        return self.planned.tool
-
-
-class RequestKind(StrEnum):
-    """Why a person is needed."""
-
-    APPROVAL = "approval"
-    OUTCOME = "outcome"
-    STUCK = "stuck"
-    QUESTION = "question"
-
-
-class Request(Message):
-    """Something that only a person can say. `digest` binds an answer to what was shown.
-
-    ``may_answer``: names; empty = anybody (but the requester). ``approvers``: roles or names of the rule.
-    ``cause``: for a stuck request, which bound or failure led to it; ``step`` where it is about one.
-    """
-
-    id: str
-    kind: RequestKind
-    cause: str = ""
-    step: str = ""
-    tool: str = ""
-    args: dict[str, Json] = {}
-    origin: dict[str, str] = {}
-    digest: str = ""
-    facts: dict[str, Json] = {}
-    rule: str = ""
-    reason: str = ""
-    hint: str = ""
-    why: str = ""
-    note: str = ""
-    choices: tuple[str, ...] = ()
-    owner: str = ""
-    approvers: tuple[str, ...] = ()
-    may_answer: tuple[str, ...] = ()
-    quorum: int = 1
-    given: tuple[Approval, ...] = ()
-    opened_at: datetime
-    remind_at: datetime | None = None
-    escalate_at: datetime | None = None
-    expires_at: datetime | None = None
-    escalated_to: tuple[str, ...] = ()
-    reminded: bool = False
-    escalated: int = 0
-
-
-class Told(Message):
-    """A notice that is to go out: for a request and a rung, once."""
-
-    request: str
-    rung: str
-    to: tuple[str, ...] = ()
-    title: str = ""
-    text: str = ""
-
-
 class Ending(Message):
     """That the task is to end, how, and why; it does once nothing is in flight and nothing in doubt."""
 
     status: EndStatus
     reason: str
+
+
+class Undoing(Message):
+    """Where taking back stands, once the task is to end in a way at which its agent undoes.
+
+    ``below``: where the ledger's list goes on (None = at the top); ``is_listed``: that was all of it; ``entry``: counts
+    how often it was asked for; ``waiting``: what is to be undone, next first; ``fault``: why it cannot be listed.
+    """
+
+    below: int | None = None
+    is_listed: bool = False
+    entry: int = 1
+    waiting: tuple[Undoable, ...] = ()
+    fault: str = ""
 
 
 class Spent(Message):
@@ -215,13 +131,6 @@ class Planning(Message):
     candidate_terms: dict[str, Terms] = {}
 
 
-class Closed(Message):
-    """A request that is no longer open: `how` says what became of it."""
-
-    step: str = ""
-    how: str = ""
-
-
 class Folded(Message):
     """Steps of old rounds that left the state; the ledger has them."""
 
@@ -233,7 +142,8 @@ class TaskState(Record):
     """Everything that the core knows of a task.
 
     ``steps``: of the round under way; ``past``: ended steps of earlier rounds (oldest folded away when large).
-    ``plan_digest``: of the plan under way; empty once the wish was amended.
+    ``plan_digest``: of the plan under way; empty once the wish was amended, and while effects of an earlier run are
+    looked after. ``epoch``: counts resets and runs under the same id, as the ledger does.
     ``extra``: allowances that the owner granted beyond the limits. ``calls_seen``: how often the same call brought the
     same result; ``failed_plans``: digests. ``unaccepted``: the last answers that did not fit, newest last.
     """
@@ -271,7 +181,9 @@ class TaskState(Record):
     failed_plans: tuple[str, ...] = ()
     plan_digest: str = ""
     unaccepted: tuple[str, ...] = ()
+    epoch: int = 0
     ending: Ending | None = None
+    undoing: Undoing | None = None
     answer: str = ""
     final: EndStatus | None = None
 
@@ -282,13 +194,18 @@ class TaskState(Record):
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the steps under way belong to a wish that was amended since: nothing more of them may be sent."""
+        """Whether the steps under way belong to no plan that counts: nothing more of them may be sent."""
         return bool(self.steps) and not self.plan_digest
 
     @property
     def settles_only(self) -> bool:
         """Whether calls under way may only find out what became of them."""
-        return self.ending is not None or self.is_outdated
+        return self.undoing is None and (self.ending is not None or self.is_outdated)
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether a pause keeps anything from being started; one that ends and undoes nothing is not kept."""
+        return self.paused and (self.ending is None or self.undoing is not None)
 
     def step(self, step_id: str) -> Step | None:
         """Find a step of this or an earlier round."""

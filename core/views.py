@@ -3,10 +3,29 @@
 import json
 from datetime import datetime
 
+from core.change import all_steps
 from core.contract import Effect
+from core.leftovers import OpenView, left_over
 from core.record import Json, Record
 from core.task import Phase, Request, RequestKind, Stage, Status, Step, TaskState
 from core.visible import visible, visible_values
+
+__all__ = [
+    "MAX_BYTES",
+    "EffectView",
+    "OpenView",
+    "RequestView",
+    "StatusView",
+    "TaskResult",
+    "UsageView",
+    "capped",
+    "request_views",
+    "result_view",
+    "status_of",
+    "status_view",
+    "waited_for",
+    "waiting_for",
+]
 
 MAX_BYTES = 256 * 1024
 _EFFECT_BYTES = 4 * 1024
@@ -25,7 +44,10 @@ class UsageView(Record):
 
 
 class EffectView(Record):
-    """One effect on the world, as the caller of a task sees it. `outcome`: succeeded, failed or unknown."""
+    """One effect on the world, as the caller of a task sees it. `outcome`: succeeded, failed or unknown.
+
+    ``undoes``: key of the effect that this one took back.
+    """
 
     step: str
     tool: str
@@ -37,14 +59,7 @@ class EffectView(Record):
     already: bool = False
     code: str = ""
     message: str = ""
-
-
-class OpenView(Record):
-    """Something that stays open when a task ends."""
-
-    step: str
-    tool: str
-    what: str
+    undoes: str = ""
 
 
 class TaskResult(Record):
@@ -113,11 +128,13 @@ def status_of(state: TaskState) -> Status:
         return Status(state.final.value)
     if state.stage is Stage.OPENING and state.ending is None:
         return Status.INITIALIZING
-    if state.paused and state.ending is None:
+    if state.is_held_back:
         return Status.PAUSED
     if state.requests:
         kinds = {request.kind for request in state.requests.values()}
         return Status.AWAITING_APPROVAL if RequestKind.APPROVAL in kinds else Status.AWAITING_PERSON
+    if state.undoing is not None:
+        return Status.COMPENSATING
     if state.ending is not None:
         return Status.RECOVERING
     return _stage_status(state)
@@ -161,13 +178,9 @@ def _waiting_reason(state: TaskState) -> str:
     )
 
 
-def _all_steps(state: TaskState) -> list[Step]:
-    return [*state.past.values(), *state.steps.values()]
-
-
 def status_view(state: TaskState) -> StatusView:
     """Answer the query `status`."""
-    steps = _all_steps(state)
+    steps = all_steps(state)
     return StatusView(
         task_id=state.task_id,
         agent=state.spec.agent,
@@ -209,7 +222,7 @@ def capped(value: dict[str, Json], limit: int = 16 * 1024) -> dict[str, Json]:
 
 def result_view(state: TaskState) -> TaskResult:
     """Say how the task ended, in at most 256 kB."""
-    effects = [_effect(step) for step in _all_steps(state) if _is_effect(step)]
+    effects = [_effect(step) for step in all_steps(state) if _is_effect(step)]
     kept: list[EffectView] = []
     room = MAX_BYTES // 2
     for effect in reversed(effects):
@@ -224,7 +237,7 @@ def result_view(state: TaskState) -> TaskResult:
         reason=state.ending.reason[:2000] if state.ending else "",
         effects=tuple(kept),
         not_shown=state.folded.effects + len(effects) - len(kept),
-        open=tuple(_still_open(state)),
+        open=tuple(left_over(state)),
         usage=UsageView(
             planning_calls=state.spent.planning_calls,
             input_tokens=state.spent.input_tokens,
@@ -260,13 +273,5 @@ def _effect(step: Step) -> EffectView:
         already=step.already,
         code=step.code,
         message=step.message[:1000],
+        undoes=step.undoes,
     )
-
-
-def _still_open(state: TaskState) -> list[OpenView]:
-    found = [
-        OpenView(step=step.id, tool=step.tool, what=step.message[:300] or "its outcome is not known")
-        for step in _all_steps(state)
-        if step.outcome == "unknown" or step.phase is Phase.DOUBTED
-    ]
-    return found[:100]

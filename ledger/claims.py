@@ -6,10 +6,11 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, exists, or_, select
 from sqlalchemy.dialects.postgresql import insert  # ON CONFLICT DO NOTHING reads the same in SQLite
 
-from core.receipts import Busy, Claim, Claimed, Conflict, Move, Reservation, Row, RowState, Standing, Twin
+from core.receipts import Busy, Claim, Claimed, Conflict, Fenced, Move, Reservation, Row, RowState, Standing, Twin
 from ledger.locks import lock
 from ledger.rows import hold, move_row, read_row, state_is
 from ledger.tables import effects
+from ledger.tasks import share_task
 
 _c = effects.c
 _undo = effects.alias("undo")
@@ -32,6 +33,9 @@ _INSERT = insert(effects).on_conflict_do_nothing().returning(effects)
 
 def claim(db: Connection, call: Reservation, now: datetime, lease: timedelta) -> Claim:
     """Take the row of a call, or say who or what stands in the way."""
+    task = share_task(db, call.task_id)
+    if task is not None and task.run_id != call.run_id:
+        return Fenced(task=task)
     row = hold(db, call.key)
     return _reserve(db, call, now, lease) if row is None else _reclaim(db, call, row, now, lease)
 

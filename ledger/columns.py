@@ -30,6 +30,11 @@ def plain(value: Json) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
+def copied(value: Json) -> Any:
+    """Copy JSON, as writing and reading it would."""
+    return json.loads(plain(value))
+
+
 class Words(TypeDecorator[str]):
     """Free text from anywhere."""
 

@@ -8,9 +8,10 @@ from sqlalchemy import Connection, bindparam, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert  # ON CONFLICT DO NOTHING reads the same in SQLite
 
 from core.errors import ApprovalUsed, TotalExceeded
-from core.receipts import Approval, Move, Row, RowState, Total
+from core.receipts import Approval, Row, RowState, Total
 from ledger.locks import lock
-from ledger.rows import move_row, state_is
+from ledger.rows import state_is
+from ledger.sending import mark_row
 from ledger.tables import approvals as approvals_table
 from ledger.tables import effects
 from ledger.tables import totals as totals_table
@@ -37,10 +38,10 @@ def mark(
     totals: Sequence[Total],
     **values: Any,
 ) -> Row | None:
-    """Mark a reserved row as sent. Raises ApprovalUsed and TotalExceeded, upon which the transaction is rolled back."""
+    """Mark a reserved row as sent. Raises Stopped, ApprovalUsed and TotalExceeded; then the transaction rolls back."""
     if approvals:
         values["approved_by"] = [answer.by for answer in approvals]
-    row = move_row(db, key, fence, Move.MARK, now, **values)
+    row = mark_row(db, key, fence, now, **values)
     if row is not None:
         _consume(db, key, now, approvals)
         _reserve(db, row, totals)

@@ -3,7 +3,7 @@
 No method awaits anything while it works, so each one is atomic for the tasks of an event loop.
 """
 
-import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from core.receipts import (
     Claim,
     Claimed,
     Conflict,
+    Fenced,
     Line,
     Move,
     Reservation,
@@ -23,17 +24,20 @@ from core.receipts import (
     RowState,
     Settlement,
     Standing,
+    Stop,
     TaskRow,
     Total,
     Twin,
 )
 from core.record import Json
 from ledger.blobs import split
-from ledger.columns import legible, plain, utc
+from ledger.columns import copied, legible, utc
 from ledger.marks import check_consumer, check_total
+from ledger.memory_switches import MemorySwitches
+from ledger.memory_tasks import MemoryTasks
 from ledger.opening import utc_now
 from ledger.settling import late_line, receipt
-from ledger.tasks import is_same_run
+from ledger.tasks import ABANDONED
 
 
 class MemoryLedger:
@@ -42,7 +46,9 @@ class MemoryLedger:
     def __init__(self, clock: Callable[[], datetime] = utc_now) -> None:
         self._now = clock
         self._rows: dict[str, Row] = {}
-        self._tasks: dict[str, TaskRow] = {}
+        self._tasks = MemoryTasks()
+        self._switches = MemorySwitches()
+        self._visits: Counter[tuple[str, str]] = Counter()
         self._approvals: dict[str, str] = {}
         self._totals: dict[tuple[str, str], int] = {}
         self._blobs: dict[str, bytes] = {}
@@ -50,31 +56,33 @@ class MemoryLedger:
 
     # ------------------------------------------------------------------------------------------------------- tasks
 
-    async def open_task(self, task: TaskRow, run_id: str) -> TaskRow | None:
-        known = self._tasks.get(task.task_id)
-        if known is not None and is_same_run(known, task, run_id):
-            return known
-        if known is not None and not task.again:
-            return None
-        return self._put_task(task)
+    async def open_task(self, task: TaskRow) -> TaskRow | None:
+        return self._bind(self._tasks.opened(task))
+
+    async def bind_run(self, task_id: str, run_id: str, ancestors: Sequence[str]) -> TaskRow | None:
+        return self._bind(self._tasks.continued(task_id, run_id, ancestors))
+
+    async def open_epoch(self, task_id: str, run_id: str, instead_of: str) -> TaskRow | None:
+        return self._bind(self._tasks.reset(task_id, run_id, instead_of))
 
     async def task(self, task_id: str) -> TaskRow | None:
         return self._tasks.get(task_id)
 
     async def amend_task(self, task_id: str, goal: str, inputs: dict[str, Json], amendments: int) -> None:
-        known = self._tasks.get(task_id)
-        if known is not None and known.amendments < amendments:
-            self._put_task(known.model_copy(update={"goal": goal, "inputs": inputs, "amendments": amendments}))
+        self._tasks.amend(task_id, goal, inputs, amendments)
 
-    def _put_task(self, task: TaskRow) -> TaskRow:
-        kept = {
-            "goal": legible(task.goal),
-            "requested_by": legible(task.requested_by),
-            "inputs": _copied(task.inputs),
-            "opened_at": utc(task.opened_at),
-        }
-        self._tasks[task.task_id] = task.model_copy(update=kept)
-        return self._tasks[task.task_id]
+    def _bind(self, task: TaskRow | None) -> TaskRow | None:
+        known = self._tasks.get(task.task_id) if task else None
+        if task is None or task == known:
+            return task
+        if known is not None and task.epoch > known.epoch:
+            self._cancel_reserved(task.task_id)
+        return self._tasks.put(task)
+
+    def _cancel_reserved(self, task_id: str) -> None:
+        for row in list(self._rows.values()):
+            if row.task_id == task_id and row.state is RowState.RESERVED:
+                self._move(row.key, row.fence, Move.CANCEL, settled_at=self._now(), message=ABANDONED)
 
     # --------------------------------------------------------------------------------------------- reading effects
 
@@ -85,9 +93,39 @@ class MemoryLedger:
         return [row for row in self._rows.values() if row.task_id == task_id]
 
     async def overdue(self, limit: int = 100) -> list[Row]:
-        now = self._now()
-        late = [row for row in self._rows.values() if row.state is RowState.IN_FLIGHT and row.lease_until <= now]
-        return sorted(late, key=lambda row: row.lease_until)[:limit]
+        sent = [row for row in self._rows.values() if row.state in (RowState.IN_FLIGHT, RowState.IN_DOUBT)]
+        return sorted(filter(self._is_over, sent), key=lambda row: row.lease_until)[:limit]
+
+    async def doubts(self, limit: int = 1000) -> list[Row]:
+        return [row for row in self._rows.values() if self._is_doubt(row)][:limit]
+
+    def _is_doubt(self, row: Row) -> bool:
+        if row.state is RowState.NEEDS_PERSON:
+            return True
+        return row.state in (RowState.IN_FLIGHT, RowState.IN_DOUBT) and self._is_over(row)
+
+    def _is_over(self, row: Row) -> bool:
+        return row.lease_until <= self._now()
+
+    # --------------------------------------------------------------------------------------------- visits and stops
+
+    async def enter(self, key: str, visit: str) -> int:
+        self._visits[key, visit] += 1
+        return self._visits[key, visit] - 1
+
+    async def leave(self, key: str, visit: str) -> None:
+        self._visits.pop((key, visit), None)
+
+    async def stop(self, stop: Stop) -> None:
+        self._switches.put(stop)
+
+    async def start(self, tool: str = "", agent: str = "") -> Stop | None:
+        return self._switches.take(tool, agent)
+
+    async def stops(self) -> list[Stop]:
+        return self._switches.all()
+
+    # ----------------------------------------------------------------------------------------------- similar effects
 
     async def twin(self, task_id: str, similarity: str, key: str) -> Row | None:
         return self._twin(task_id, similarity, key)
@@ -115,6 +153,9 @@ class MemoryLedger:
     # ---------------------------------------------------------------------------------------------- moving effects
 
     async def claim(self, reservation: Reservation, lease: timedelta) -> Claim:
+        task = self._tasks.get(reservation.task_id)
+        if task is not None and task.run_id != reservation.run_id:
+            return Fenced(task=task)
         now, row = self._now(), self._rows.get(reservation.key)
         if row is None:
             return self._reserve(reservation, now, lease)
@@ -132,7 +173,7 @@ class MemoryLedger:
         if other is not None and not other.may_be_repeated(call.repeat_of):
             return Twin(row=other)
         given = {name: getattr(call, name) for name in Reservation.model_fields}
-        given |= {"args": _copied(call.args), "origin": dict(call.origin)}
+        given |= {"args": copied(call.args), "origin": dict(call.origin)}
         row = Row(**given, state=RowState.RESERVED, fence=1, lease_until=now + lease, opened_at=now)
         return Claimed(row=self._put(row))
 
@@ -147,8 +188,9 @@ class MemoryLedger:
         totals: Sequence[Total] = (),
     ) -> Row | None:
         row = self._may(key, fence, Move.MARK)
-        if row is None:
+        if row is None or self._tasks.is_bound_elsewhere(row.task_id, row.run_id):
             return None
+        self._switches.check(row)
         for answer in approvals:
             check_consumer(answer.request_id, self._approvals.get(answer.request_id, key), key)
         for total in totals:
@@ -170,11 +212,16 @@ class MemoryLedger:
             "lease_until": utc(lease_until),
         }
 
-    async def resend(self, key: str, fence: int, *, deadline: datetime, lease_until: datetime) -> Row | None:
+    async def resend(
+        self, key: str, fence: int, *, deadline: datetime, lease_until: datetime, run_id: str | None = None
+    ) -> Row | None:
         row = self._may(key, fence, Move.RESEND)
-        if row is None or (row.state is RowState.IN_FLIGHT and row.lease_until > self._now()):
+        if row is None or (row.state is RowState.IN_FLIGHT and not self._is_over(row)):
             return None
-        sent = self._sent(row, deadline, lease_until)
+        if run_id is not None and self._tasks.is_bound_elsewhere(row.task_id, run_id):
+            return None
+        self._switches.check(row)
+        sent = self._sent(row, deadline, lease_until) | {"run_id": row.run_id if run_id is None else run_id}
         return self._move(key, fence, Move.RESEND, fence=row.fence + 1, doubtful=True, **sent)
 
     async def release(self, key: str, fence: int, why: str) -> Row | None:
@@ -189,7 +236,7 @@ class MemoryLedger:
         kept = receipt(settlement, stored) | {
             "code": legible(settlement.code),
             "message": legible(settlement.message),
-            "result": _copied(stored.inline),
+            "result": copied(stored.inline),
             "evidence": settlement.evidence,
         }
         if stored.body is not None:
@@ -263,12 +310,8 @@ class MemoryLedger:
         return self._blobs.get(digest)
 
     async def record(self, line: Line) -> None:
-        self._lines.append(line.model_copy(update={"at": utc(line.at), "fields": _copied(line.fields)}))
+        self._lines.append(line.model_copy(update={"at": utc(line.at), "fields": copied(line.fields)}))
 
     async def lines(self, task_id: str) -> AsyncIterator[Line]:
         for line in [each for each in self._lines if each.task_id == task_id]:
             yield line
-
-
-def _copied(value: Json) -> Any:
-    return json.loads(plain(value))

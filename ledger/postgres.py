@@ -5,6 +5,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from core.failpoints import reach
 from ledger.address import PostgresServer
 from ledger.failures import as_ledger_down
 from ledger.locks import lock
@@ -24,11 +25,15 @@ class PostgresStore:
         self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def write(self, job: Job[T]) -> T:
+        await reach("ledger.write")
         with as_ledger_down(self._what):
             async with self._engine.begin() as connection:
-                return await connection.run_sync(job)
+                done = await connection.run_sync(job)
+        await reach("ledger.wrote")
+        return done
 
     async def read(self, job: Job[T]) -> T:
+        await reach("ledger.read")
         with as_ledger_down(self._what):
             async with self._reader.connect() as connection:
                 return await connection.run_sync(job)

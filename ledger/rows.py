@@ -1,7 +1,7 @@
 """Reading effects, and the one way to move them: compare state and fence, set, return the row, all in one statement.
 
 States before and after come from `core.receipts.TRANSITIONS` alone; `_ALSO_IF` and `_ALSO_SET` add what else a move
-asks for and changes. A move that does not hold on to the row ends its lease.
+asks for and changes. A move that does not hold on to the row ends its lease. The two moves that send are in `sending`.
 """
 
 from collections.abc import Mapping
@@ -67,27 +67,43 @@ _ALSO_SET: dict[Move, Mapping[str, Any]] = {
 _HOLDING = frozenset({Move.TAKE_OVER, Move.MARK, Move.RESEND})
 
 
-def _statement(move: Move) -> Update:
+def statement_of(move: Move, also_if: ColumnElement[bool] | None = None, **also_set: Any) -> Update:
+    """Write the statement of a move: compare, set, return the row."""
     changes = {"state": target(move).value, **({} if move in _HOLDING else {"lease_until": _now})}
     return (
         update(effects)
-        .where(_is_ours, state_is(*origins(move)), _ALSO_IF.get(move, true()))
-        .values(**changes, **_ALSO_SET.get(move, {}))
+        .where(_is_ours, state_is(*origins(move)), _ALSO_IF.get(move, true()), true() if also_if is None else also_if)
+        .values(**changes, **_ALSO_SET.get(move, {}), **also_set)
         .returning(effects)
     )
 
 
-_MOVES = {move: _statement(move) for move in Move}
+_MOVES: dict[Move, Update] = {move: statement_of(move) for move in Move if move not in (Move.MARK, Move.RESEND)}
 _GIVE_BACK = update(effects).where(_is_ours, state_is(RowState.RESERVED)).values(lease_until=_now).returning(effects)
 _VERIFIED = update(effects).where(_c.key == _key, state_is(RowState.SUCCEEDED))
 _FIND = select(effects).where(_c.key == _key)
 _HOLD = _FIND.with_for_update()
 _OF_TASK = select(effects).where(_c.task_id == bindparam("task_id")).order_by(_c.seq)
+_is_sent = state_is(RowState.IN_FLIGHT, RowState.IN_DOUBT)
+_is_unsettled = state_is(
+    RowState.IN_FLIGHT, RowState.IN_DOUBT, RowState.NEEDS_PERSON
+)  # word for word that of its index
 _OVERDUE = (
     select(effects)
-    .where(state_is(RowState.IN_FLIGHT), _lease_is_over)
-    .order_by(_c.lease_until)
+    .where(_is_unsettled, _is_sent, _lease_is_over)
+    .order_by(_c.lease_until, _c.seq)
     .limit(bindparam("how_many"))
+)
+_DOUBTS = (
+    select(effects)
+    .where(_is_unsettled, or_(_lease_is_over, state_is(RowState.NEEDS_PERSON)))
+    .order_by(_c.seq)
+    .limit(bindparam("how_many"))
+)
+_CANCEL_RESERVED = (
+    update(effects)
+    .where(_c.task_id == bindparam("the_task"), state_is(RowState.RESERVED))
+    .values(state=RowState.CANCELLED.value, lease_until=_now, settled_at=_now)
 )
 
 
@@ -134,8 +150,18 @@ def rows_of(db: Connection, task_id: str) -> list[Row]:
 
 
 def overdue(db: Connection, now: datetime, limit: int) -> list[Row]:
-    """Read the effects that are marked and whose lease is over, longest first."""
+    """Read the effects that are marked or in doubt and whose lease is over, longest first."""
     return [Row.model_validate(found) for found in db.execute(_OVERDUE, {"now": now, "how_many": limit}).mappings()]
+
+
+def doubts(db: Connection, now: datetime, limit: int) -> list[Row]:
+    """Read the effects whose outcome nobody knows, also those that wait for a person, oldest first."""
+    return [Row.model_validate(found) for found in db.execute(_DOUBTS, {"now": now, "how_many": limit}).mappings()]
+
+
+def cancel_reserved(db: Connection, task_id: str, now: datetime, why: str) -> None:
+    """Cancel every call of a task that was claimed and not sent."""
+    db.execute(_CANCEL_RESERVED, {"the_task": task_id, "now": now, "message": why})
 
 
 def set_verified(db: Connection, key: str, verified: bool) -> None:

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Literal, Self
 
-from core.receipts import Approval, Claim, Line, Move, Reservation, Row, Settlement, TaskRow, Total
+from core.receipts import Approval, Claim, Line, Move, Reservation, Row, Settlement, Stop, TaskRow, Total
 from core.record import Json
-from ledger import audit, blobs, claims, marks, rows, settling, tasks
+from ledger import audit, blobs, claims, marks, rows, sending, settling, switches, tasks, visits
 from ledger.store import Store
 
 
@@ -39,8 +39,14 @@ class SqlLedger:
         """Give all connections back; the ledger is not to be used after that."""
         await self._store.close()
 
-    async def open_task(self, task: TaskRow, run_id: str) -> TaskRow | None:
-        return await self._store.write(lambda db: tasks.open_task(db, task, run_id))
+    async def open_task(self, task: TaskRow) -> TaskRow | None:
+        return await self._store.write(lambda db: tasks.open_task(db, task, self._now()))
+
+    async def bind_run(self, task_id: str, run_id: str, ancestors: Sequence[str]) -> TaskRow | None:
+        return await self._store.write(lambda db: tasks.bind_run(db, task_id, run_id, ancestors, self._now()))
+
+    async def open_epoch(self, task_id: str, run_id: str, instead_of: str) -> TaskRow | None:
+        return await self._store.write(lambda db: tasks.open_epoch(db, task_id, run_id, instead_of, self._now()))
 
     async def task(self, task_id: str) -> TaskRow | None:
         return await self._store.read(lambda db: tasks.find_task(db, task_id))
@@ -55,8 +61,26 @@ class SqlLedger:
         return await self._store.read(lambda db: rows.rows_of(db, task_id))
 
     async def overdue(self, limit: int = 100) -> list[Row]:
-        """Return effects of any task that are IN_FLIGHT with their lease over, longest first: the completer's work."""
+        """Return effects of any task that are sent or in doubt with their lease over: the completer's work."""
         return await self._store.read(lambda db: rows.overdue(db, self._now(), limit))
+
+    async def doubts(self, limit: int = 1000) -> list[Row]:
+        return await self._store.read(lambda db: rows.doubts(db, self._now(), limit))
+
+    async def enter(self, key: str, visit: str) -> int:
+        return await self._store.write(lambda db: visits.enter(db, key, visit))
+
+    async def leave(self, key: str, visit: str) -> None:
+        await self._store.write(lambda db: visits.leave(db, key, visit))
+
+    async def stop(self, stop: Stop) -> None:
+        await self._store.write(lambda db: switches.stop(db, stop))
+
+    async def start(self, tool: str = "", agent: str = "") -> Stop | None:
+        return await self._store.write(lambda db: switches.start(db, tool, agent))
+
+    async def stops(self) -> list[Stop]:
+        return await self._store.read(switches.all_stops)
 
     async def twin(self, task_id: str, similarity: str, key: str) -> Row | None:
         return await self._store.read(lambda db: claims.twin(db, task_id, similarity, key))
@@ -79,9 +103,13 @@ class SqlLedger:
             lambda db: marks.mark(db, key, fence, self._now(), approvals=approvals, totals=totals, **times)
         )
 
-    async def resend(self, key: str, fence: int, *, deadline: datetime, lease_until: datetime) -> Row | None:
+    async def resend(
+        self, key: str, fence: int, *, deadline: datetime, lease_until: datetime, run_id: str | None = None
+    ) -> Row | None:
         times = {"send_deadline": deadline, "lease_until": lease_until}
-        return await self._store.write(lambda db: rows.move_row(db, key, fence, Move.RESEND, self._now(), **times))
+        return await self._store.write(
+            lambda db: sending.resend_row(db, key, fence, self._now(), run_id=run_id, **times)
+        )
 
     async def release(self, key: str, fence: int, why: str) -> Row | None:
         return await self._store.write(lambda db: rows.release(db, key, fence, self._now(), why))

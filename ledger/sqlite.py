@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
 from core.errors import ConfigError, LedgerDown
+from core.failpoints import reach
 from ledger.address import SqliteFile
 from ledger.failures import as_ledger_down
 from ledger.schema import create_tables
@@ -31,9 +32,13 @@ class SqliteStore:
         self._reader = _Lane(address, _reading(self._path, patience), patience)
 
     async def write(self, job: Job[T]) -> T:
-        return await self._writer.run(job)
+        await reach("ledger.write")
+        done = await self._writer.run(job)
+        await reach("ledger.wrote")
+        return done
 
     async def read(self, job: Job[T]) -> T:
+        await reach("ledger.read")
         return await self._reader.run(job)
 
     async def create(self) -> None:

@@ -10,7 +10,10 @@ Job = Callable[[Connection], T]
 
 
 class Store(Protocol):
-    """A database that runs jobs. Every method raises LedgerDown; the call after it connects anew."""
+    """A database that runs jobs. Every method raises LedgerDown; the call after it connects anew.
+
+    Each says where it is to `core.failpoints`, so that a trial can cut the database off before and after a commit.
+    """
 
     async def write(self, job: Job[T]) -> T:
         """Run a job as one durable transaction: committed when this returns, rolled back when the job raises."""

@@ -1,14 +1,16 @@
 """The ledger's tables. Names carry a prefix, since the database may be shared with others.
 
 ``effects`` holds one row per intended effect, ``approvals`` one per consumed answer, ``totals`` what calls reserve of a
-capped sum, ``blobs`` results that are too large for a row, ``lines`` the audit, ``tasks`` what each task is bound to.
+capped sum, ``blobs`` results that are too large for a row, ``lines`` the audit, ``tasks`` what each task is bound to,
+``runs`` every run that a task was ever bound to, ``stops`` the kill switches that are on, ``visits`` how often attempts
+began that never ended.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 from ledger.columns import Instant, JsonText, Words
 
-VERSION = 1
+VERSION = 2
 """Version of this layout; goes up when an older release could not work with the tables any more."""
 
 metadata = MetaData()
@@ -65,13 +67,8 @@ effects = Table(
 Index("lastmile_effects_similar", effects.c.task_id, effects.c.similarity)
 _is_undo = effects.c.undoes.is_not(None)
 Index("lastmile_effects_undoes", effects.c.undoes, sqlite_where=_is_undo, postgresql_where=_is_undo)
-_is_in_flight = text("state = 'IN_FLIGHT'")
-Index(
-    "lastmile_effects_in_flight",
-    effects.c.lease_until,
-    sqlite_where=_is_in_flight,
-    postgresql_where=_is_in_flight,
-)
+_is_open = text("state IN ('IN_FLIGHT', 'IN_DOUBT', 'NEEDS_PERSON')")  # as `rows` writes it, or SQLite sees no match
+unsettled = Index("lastmile_effects_unsettled", effects.c.lease_until, sqlite_where=_is_open, postgresql_where=_is_open)
 
 approvals = Table(
     "lastmile_approvals",
@@ -125,6 +122,35 @@ tasks = Table(
     Column("requested_by", Words, nullable=False),
     Column("amendments", Integer, nullable=False),
     Column("first_run_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
     Column("again", Boolean, nullable=False),
     Column("opened_at", Instant, nullable=False),
+)
+
+runs = Table(
+    "lastmile_runs",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+)
+
+stops = Table(
+    "lastmile_stops",
+    metadata,
+    Column("tool", Text, primary_key=True),
+    Column("agent", Text, primary_key=True),
+    Column("by", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+visits = Table(
+    "lastmile_visits",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("visit", Text, primary_key=True),
+    Column("begun", Integer, nullable=False),
 )

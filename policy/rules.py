@@ -6,13 +6,14 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from core.names import digest
+from core.names import digest, undo_of
 from core.ports import Case, Do, Verdict
 from core.receipts import Total
 from core.record import Input, Json
 from policy.expression import ExpressionFaults, Fault, Language, NotEvaluated, compile_into
 
 _VARIABLES = ("args", "inputs", "task", "facts", "origin")
+_UNDO = undo_of("")
 
 
 class TotalRule(Input):
@@ -41,11 +42,15 @@ class Rule(Input):
 
 
 class Rules:
-    """Implements `core.ports.Policy`. Raises ExpressionFaults with all that does not compile, when it is made."""
+    """Implements `core.ports.Policy`. Raises ExpressionFaults with all that does not compile, when it is made.
 
-    def __init__(self, agent: str, rules: Sequence[Rule]) -> None:
+    ``undoes``: the agent has ``[undo]``, which allows ``NAME.undo`` unless a rule is about it.
+    """
+
+    def __init__(self, agent: str, rules: Sequence[Rule], *, undoes: bool = False) -> None:
         language = Language(maps=_VARIABLES)
         faults: list[Fault] = []
+        self._undoes = undoes
         self._rules = [_Compiled(agent, index, rule, language, faults) for index, rule in enumerate(rules)]
         if faults:
             raise ExpressionFaults(faults)
@@ -59,7 +64,12 @@ class Rules:
                 verdicts.append(verdict)
                 if verdict.total is None:
                     return verdicts
-        return [*verdicts, _default(case)]
+        return [*verdicts, self._default(case)]
+
+    def _default(self, case: Case) -> Verdict:
+        if self._undoes and case.tool.endswith(_UNDO) and not any(rule.is_about_undo(case) for rule in self._rules):
+            return Verdict(do=Do.ALLOW, rule="default", reason="the agent undoes, and no rule is about this undo")
+        return _default(case)
 
 
 def _default(case: Case) -> Verdict:
@@ -92,6 +102,10 @@ class _Compiled:
             return self._verdict(self._rule.do, self._rule.reason, self._total(case, variables))
         except NotEvaluated as error:
             return self._verdict(Do.ASK, f"the rule cannot be evaluated, so a person decides: {error}", None)
+
+    def is_about_undo(self, case: Case) -> bool:
+        """Whether the rule means this undo in particular: by its name, or by a pattern for undos (``*.undo``)."""
+        return self._rule.tool.endswith(_UNDO) and fnmatchcase(case.tool, self._rule.tool)
 
     def _verdict(self, do: Do, reason: str, total: Total | None) -> Verdict:
         rule = self._rule

@@ -27,6 +27,7 @@ class Undo:
     function: Function
     effect: Effect
     key_window: timedelta | None
+    converter: ResultConverter
 
 
 @overload
@@ -118,6 +119,9 @@ class Declaration:
     def undo(self, function: Any = None, *, effect: str = "unrepeatable", key_window: Duration | None = None) -> Any:
         """Register how the effect is taken back: ``(call, args, result) -> None``. Its effect is one of its own.
 
+        ``args`` and ``result`` are those of the call that is taken back, in the types that the tool declares; a stored
+        result that does not fit its type any more comes as plain JSON.
+
         ``key_window``: of a keyed undo; default that of the tool.
         """
         if function is None:
@@ -157,7 +161,12 @@ class Declaration:
         window = self._contract.key_window if key_window is None else read_duration(self.fail, "key_window", key_window)
         if kind is Effect.KEYED and window is None:
             self.fail('undo(effect="keyed") needs key_window="24h", or whatever the provider says')
-        self.undoing = Undo(function, kind, window if kind is Effect.KEYED else None)
+        try:
+            reject_generators(function)
+            converter = ResultConverter(function)
+        except BadSignature as error:
+            self.fail(f"undo ({place_of(function)}): {error}")
+        self.undoing = Undo(function, kind, window if kind is Effect.KEYED else None, converter)
         return function
 
     def _check_preflight(self, function: Function) -> None:

@@ -12,11 +12,12 @@ from typing import NoReturn
 from core.errors import ConfigError
 from tools.declaration import Declaration
 from tools.python_tool import PythonTool
+from tools.undo_tool import UndoTool
 
 PACKAGE = "lastmile_agents"
 
 
-def load_tools(agent: str, folder: Path, sources: Sequence[str]) -> dict[str, PythonTool]:
+def load_tools(agent: str, folder: Path, sources: Sequence[str]) -> dict[str, PythonTool | UndoTool]:
     """Load the tools of an agent: `sources` are files beside its agent.toml (``tools.py``) or dotted module names.
 
     A file becomes the module ``lastmile_agents.AGENT.STEM``, read afresh at each load. Raises ConfigError with file,
@@ -33,8 +34,11 @@ def load_tools(agent: str, folder: Path, sources: Sequence[str]) -> dict[str, Py
     return build_tools(found)
 
 
-def build_tools(declarations: Iterable[Declaration]) -> dict[str, PythonTool]:
-    """Finish declared tools, by name. Raises ConfigError for a missing hook, a name used twice or a wrong fallback."""
+def build_tools(declarations: Iterable[Declaration]) -> dict[str, PythonTool | UndoTool]:
+    """Finish declared tools, by name; one that can be undone brings ``NAME.undo`` with it.
+
+    Raises ConfigError for a missing hook, a name used twice or a wrong fallback.
+    """
     tools: dict[str, PythonTool] = {}
     for declaration in declarations:
         standing = tools.setdefault(declaration.name, PythonTool(declaration))
@@ -42,7 +46,12 @@ def build_tools(declarations: Iterable[Declaration]) -> dict[str, PythonTool]:
             declaration.fail(f"there is another tool of this name: {standing}; rename one")
     for tool in tools.values():
         _check_fallback(tool, tools)
-    return tools
+    return {each.contract.name: each for tool in tools.values() for each in _with_undo(tool)}
+
+
+def _with_undo(tool: PythonTool) -> list[PythonTool | UndoTool]:
+    undoing = tool.declaration.undoing
+    return [tool] if undoing is None else [tool, UndoTool(tool.declaration, undoing, tool.contract)]
 
 
 def _check_fallback(tool: PythonTool, tools: Mapping[str, PythonTool]) -> None:

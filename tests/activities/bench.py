@@ -115,6 +115,8 @@ def build(provider: Provider, **more: Any) -> dict[str, Tool]:
         options: dict[str, Any] = {"effect": effect, "timeout": "10s", "attempts": 3, "identity": ["order_id"]} | more
         if effect == "keyed":
             options.setdefault("key_window", "24h")
+        else:
+            options.pop("key_window", None)
         if effect == "transactional":
             options["database"] = "SHOP_DB"
         declared = tool(**options)(function)
@@ -301,9 +303,10 @@ class Bench:
             inputs={"order_id": "1042"},
             requested_by=requested_by,
             first_run_id="run-1",
+            run_id="run-1",
             opened_at=self.clock(),
         )
-        await self.ledger.open_task(task, "run-1")
+        await self.ledger.open_task(task)
 
     def order(self, tool: str, *, intent: int = 1, revision: int = 1, **changes: Any) -> CallOrder:
         fields: dict[str, Any] = {
@@ -340,7 +343,7 @@ class Bench:
     async def call(self, tool: str, order: CallOrder | None = None, **changes: Any) -> ToolReport:
         """Go to the door as Temporal would: again after every retryable error, when it says so."""
         order = order or self.order(tool, **changes)
-        for number in range(1, 60):
+        for number in range(1, 500):
             try:
                 return await self.attempt(tool, order, number)
             except ApplicationError as error:

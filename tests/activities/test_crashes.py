@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from activities.results import pack, settle_with
 from core.messages import OutcomeUnknown, Ruling, ToolRefused, ToolSucceeded, ToolUnavailable
 from core.receipts import Evidence, RowState
-from tests.activities.bench import REFUSAL, WRITES, Bench
+from tests.activities.bench import NOT_SENT, REFUSAL, WRITES, Bench
 
 SUCCEEDED, REFUSED, PERSON = ToolSucceeded, ToolRefused, OutcomeUnknown
 
@@ -199,12 +199,41 @@ async def test_transaction_that_never_works_is_unavailable(bench: Bench) -> None
     assert (bench.provider.applied, bench.provider.requests) == ([], 3)
 
 
+@pytest.mark.parametrize("settle_only", [False, True], ids=["runs", "ends"])
 @pytest.mark.parametrize("effect", ["idempotent", "keyed"])
-async def test_sends_that_are_used_up_in_doubt_ask_a_person(bench: Bench, effect: str) -> None:
-    bench.provider.script = ["lost"] * 9
+async def test_doubt_is_settled_by_sending_again_beyond_the_attempts(
+    bench: Bench, effect: str, settle_only: bool
+) -> None:
+    bench.provider.script = ["crash_applied", *["answer_lost"] * 5]
+    await bench.crash(f"refund_{effect}")
+    assert isinstance(await bench.call(f"refund_{effect}", settle_only=settle_only), ToolSucceeded)
+    assert (len(bench.provider.applied), bench.provider.requests) == (1, 7)
+
+
+@pytest.mark.parametrize("effect", ["idempotent", "keyed"])
+async def test_doubt_that_sending_again_does_not_settle_in_an_hour_is_a_persons(bench: Bench, effect: str) -> None:
+    bench.provider.script = ["lost"] * 999
+    started = bench.clock()
     report = await bench.call(f"refund_{effect}")
     assert isinstance(report, OutcomeUnknown)
-    assert "3 times" in report.reason
+    assert f"{bench.provider.requests} times" in report.reason
+    assert timedelta(minutes=59) < bench.clock() - started < timedelta(minutes=61)
+    assert bench.provider.requests > 300, "every 10 s"
+
+
+async def test_doubt_is_settled_inside_half_of_the_key_window_only(bench: Bench) -> None:
+    bench.use_tools(key_window="10m")
+    bench.provider.script = ["lost"] * 999
+    started = bench.clock()
+    report = await bench.call("refund_keyed", settle_only=False)
+    assert isinstance(report, OutcomeUnknown)
+    assert "may have forgotten the key" in report.reason
+    assert timedelta(minutes=4) < bench.clock() - started < timedelta(minutes=6)
+
+
+async def test_attempts_bound_what_was_certainly_not_applied(bench: Bench) -> None:
+    bench.provider.script = [NOT_SENT] * 9
+    assert isinstance(await bench.call("refund_keyed"), ToolUnavailable)
     assert bench.provider.requests == 3
 
 

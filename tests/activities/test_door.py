@@ -209,22 +209,30 @@ async def test_nonsense_in_retry_after_does_not_park_a_call(bench: Bench, nonsen
 
 
 async def test_not_sent_after_a_doubt_stays_a_doubt(bench: Bench) -> None:
-    bench.provider.script = ["answer_lost", NOT_SENT, NOT_SENT]
+    bench.provider.script = ["answer_lost", *[NOT_SENT] * 999]
     report = await bench.call("refund_keyed")
     assert isinstance(report, OutcomeUnknown), "the first send may have been applied, and was"
     assert len(bench.provider.applied) == 1
 
 
-@pytest.mark.parametrize("code", ["http_412", "http_404", "already_exists", "http_401"])
+async def test_not_sent_after_a_doubt_is_sent_again_until_it_is_answered(bench: Bench) -> None:
+    bench.provider.script = ["answer_lost", *[NOT_SENT] * 5]
+    assert isinstance(await bench.call("refund_keyed"), ToolSucceeded)
+    assert (len(bench.provider.applied), bench.provider.requests) == (1, 7)
+
+
+@pytest.mark.parametrize("code", ["http_412", "http_404", "already_exists"])
 async def test_conflict_after_a_doubt_is_not_believed(bench: Bench, code: str) -> None:
     """The precondition of an idempotent call fails because its own first send was applied."""
-    bench.provider.script = ["answer_lost", Refused(code), Refused(code)]
+    bench.provider.script = ["answer_lost", *[Refused(code)] * 9]
     report = await bench.call("refund_idempotent")
     assert isinstance(report, OutcomeUnknown)
+    assert code in report.reason
+    assert bench.provider.requests == 3, "it would say so again"
 
 
 async def test_missing_credentials_say_nothing_of_an_earlier_send(bench: Bench) -> None:
-    bench.provider.script = ["answer_lost", Refused("http_401")]
+    bench.provider.script = ["answer_lost", *[Refused("http_401")] * 5]
     assert isinstance(await bench.call("refund_keyed"), ToolSucceeded)
     assert len(bench.provider.applied) == 1
 
@@ -449,21 +457,32 @@ async def test_ending_task_gives_up_a_claim(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("effect", "fate", "report"),
+    ("effect", "fate", "report", "requests"),
     [
-        ("transactional", "crash_applied", ToolUnavailable),
-        ("keyed", "crash_applied", OutcomeUnknown),
-        ("idempotent", "crash_applied", OutcomeUnknown),
-        ("probed", "crash_applied", ToolSucceeded),
-        ("probed", "crash_lost", ToolUnavailable),
-        ("unrepeatable", "crash_applied", OutcomeUnknown),
+        ("transactional", "crash_applied", ToolUnavailable, 1),
+        ("keyed", "crash_applied", ToolSucceeded, 2),
+        ("keyed", "crash_lost", ToolSucceeded, 2),
+        ("idempotent", "crash_applied", ToolSucceeded, 2),
+        ("probed", "crash_applied", ToolSucceeded, 1),
+        ("probed", "crash_lost", ToolUnavailable, 1),
+        ("unrepeatable", "crash_applied", OutcomeUnknown, 1),
     ],
 )
-async def test_ending_task_finds_out_without_sending(bench: Bench, effect: str, fate: str, report: type) -> None:
+async def test_ending_task_finds_out_and_begins_nothing(
+    bench: Bench, effect: str, fate: str, report: type, requests: int
+) -> None:
     bench.provider.script = [fate]
     await bench.crash(f"refund_{effect}")
     assert type(await bench.call(f"refund_{effect}", settle_only=True)) is report
-    assert bench.provider.requests == 1
+    assert bench.provider.requests == requests
+
+
+async def test_settling_takes_the_arguments_that_were_sent(bench: Bench) -> None:
+    """Those of an adopted call may be cut in the order."""
+    bench.provider.script = ["crash_applied"]
+    await bench.crash("refund_keyed")
+    assert isinstance(await bench.call("refund_keyed", settle_only=True, args={}), ToolSucceeded)
+    assert bench.provider.applied == [(bench.order("refund_keyed").key, ["1042", 5])]
 
 
 # ------------------------------------------------------------------------------------------------------------- reads

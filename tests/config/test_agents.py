@@ -108,7 +108,8 @@ def problem(root: Path, toml: str, **files: str) -> str:
 
 def test_documented_example_is_loaded(tmp_path: Path) -> None:
     found = agent(tmp_path, EXAMPLE)
-    assert (found.name, found.instructions, list(found.tools)) == ("desk", "Be kind.", ["get_order", "issue_refund"])
+    assert (found.name, found.instructions) == ("desk", "Be kind.")
+    assert list(found.tools) == ["get_order", "issue_refund", "issue_refund.undo"]
     profile = found.profile
     assert (profile.agent, profile.owner, profile.trust) == ("desk", "support-leads", "open")
     assert profile.limits == Limits(rounds=3, cost_usd=0.5, wall_time=timedelta(days=2, hours=12))
@@ -147,7 +148,7 @@ def test_rules_and_conditions_of_the_file_are_those_of_the_agent(tmp_path: Path)
 def test_what_is_left_out_has_defaults(tmp_path: Path) -> None:
     found = agent(tmp_path, LEAST)
     assert (found.profile.limits, found.profile.ladder, found.profile.undo_on) == (Limits(), Ladder(), ())
-    assert (found.instructions, len(found.tools)) == ("Be kind.", 2)
+    assert (found.instructions, len(found.tools)) == ("Be kind.", 3)
 
 
 def test_agent_without_tools_is_fine(tmp_path: Path) -> None:
@@ -294,3 +295,20 @@ def read(root: Path, body: bytes) -> None:
         assert str(folder) in text
     else:
         assert agents.get("desk").name == "desk"
+
+
+def test_agent_that_undoes_allows_its_undos_unless_a_rule_is_about_them(tmp_path: Path) -> None:
+    undo = Case(tool="issue_refund.undo", writes=True, args={}, inputs={}, task={}, facts={}, origin={})
+    assert agent(tmp_path, f'{LEAST}[undo]\non = ["failed"]').policy.judge(undo)[-1].do is Do.ALLOW
+    assert agent(tmp_path, LEAST).policy.judge(undo)[-1].do is Do.ASK
+    assert agent(tmp_path, EXAMPLE).policy.judge(undo)[-1].approvers == ("finance", "ana", "nobody")
+
+
+def test_prompt_is_not_reckoned_larger_for_undos_that_no_planner_sees(tmp_path: Path) -> None:
+    without = TOOLS.partition("@issue_refund.undo")[0]
+    sizes = [agent(tmp_path, LEAST, tools_py=text).profile.prompt_tokens for text in (TOOLS, without)]
+    assert sizes[0] == sizes[1] > 0
+
+
+def test_new_tasks_read_again_what_has_grown_old(tmp_path: Path) -> None:
+    assert agent(tmp_path, LEAST).profile.rereads

@@ -285,3 +285,66 @@ def test_valid_plan_always_passes(data: st.DataObject) -> None:
         steps.append(data.draw(st.sampled_from(made)))
     plan = check(*steps, finish={"answer": "{{s0/id}}"})
     assert isinstance(plan, Plan), [str(fault) for fault in plan]
+
+
+def write(name: str, *, has_undo: bool) -> Contract:
+    made = contract(name, {"of": {"default": None}}, {"type": "object", "properties": {"id": TEXT}})
+    return made.model_copy(update={"effect": Effect.KEYED, "has_undo": has_undo})
+
+
+WRITES = {
+    "look": contract("look", {"of": {"default": None}}),
+    "book": write("book", has_undo=True),
+    "mail": write("mail", has_undo=False),
+}
+
+
+def order_of(*steps: tuple[str, str, tuple[str, ...]], undoes: bool = True) -> Plan | list[Fault]:
+    planned = [step(name, tool, {}, after=list(after)) for name, tool, after in steps]
+    return check_plan({"steps": planned}, WRITES, {}, Limits(), undoes=undoes)
+
+
+WELL_ORDERED = [
+    [("b", "book", ()), ("m", "mail", ("b",))],
+    [("b", "book", ()), ("l", "look", ("b",)), ("m", "mail", ("l",))],
+    [("m", "mail", ()), ("b", "book", ("m",))],
+    [("m", "mail", ()), ("l", "look", ("m",)), ("b", "book", ("l",))],
+    [("m", "mail", ()), ("n", "mail", ())],
+    [("b", "book", ()), ("c", "book", ())],
+    [("l", "look", ()), ("m", "mail", ())],
+]
+
+
+@pytest.mark.parametrize("steps", WELL_ORDERED)
+def test_plan_that_ends_with_what_cannot_be_undone_may_run(steps: list[tuple[str, str, tuple[str, ...]]]) -> None:
+    assert isinstance(order_of(*steps), Plan)
+
+
+@pytest.mark.parametrize(
+    ("steps", "loose"),
+    [
+        ([("b", "book", ()), ("m", "mail", ())], "b"),
+        ([("m", "mail", ()), ("b", "book", ())], "b"),
+        ([("b", "book", ()), ("c", "book", ()), ("m", "mail", ("b",))], "c"),
+        ([("l", "look", ()), ("b", "book", ("l",)), ("m", "mail", ("l",))], "b"),
+    ],
+)
+def test_what_cannot_be_undone_must_not_run_before_what_can(
+    steps: list[tuple[str, str, tuple[str, ...]]], loose: str
+) -> None:
+    found = order_of(*steps)
+    assert isinstance(found, list)
+    assert [(one.step, one.where) for one in found] == [("m", "/after")]
+    assert found[0].problem == f"mail cannot be undone, and may run before {loose}, which can"
+    assert isinstance(order_of(*steps, undoes=False), Plan), "only agents that undo care"
+
+
+def test_data_is_an_order_too() -> None:
+    steps = [step("b", "book", {}), step("m", "mail", {"of": take("b", "/id")})]
+    assert isinstance(check_plan({"steps": steps}, WRITES, {}, Limits(), undoes=True), Plan)
+
+
+def test_undo_in_a_plan_is_refused_with_the_reason() -> None:
+    found = order_of(("u", "book.undo", ()))
+    assert isinstance(found, list)
+    assert "book.undo is not for plans" in str(found[0])

@@ -62,6 +62,7 @@ def task(**changes: Any) -> TaskRow:
         "goal": "refund order 1042",
         "inputs": {"order_id": "1042"},
         "first_run_id": "run-1",
+        "run_id": "run-1",
         "opened_at": datetime(2026, 3, 1, tzinfo=UTC),
     }
     return TaskRow(**(given | changes))

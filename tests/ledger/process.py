@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from ledger import SqlLedger, open_ledger
-from tests.ledger.calls import LEASE, approval, call
+from tests.ledger.calls import LEASE, approval, call, claimed
 
 
 async def claim(url: str) -> None:
@@ -34,7 +34,7 @@ async def die_reserved(url: str) -> None:
 
 async def _mark(ledger: SqlLedger) -> None:
     await ledger.create()
-    row = (await ledger.claim(call(), LEASE)).row
+    row = await claimed(ledger)
     until = datetime.now(UTC) + LEASE
     await ledger.mark(row.key, row.fence, deadline=until, lease_until=until, approvals=[approval()])
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from core.receipts import Busy, Claim, Claimed, Conflict, Move, RowState, Standing, Twin
+from core.receipts import Busy, Claim, Claimed, Conflict, Fenced, Move, RowState, Standing, Twin
 from tests.ledger.calls import LEASE, LONG, WRITE_OFF, AnyLedger, Clock, attempt, bring, call, claimed, marked
 
 _OPEN = [RowState.RESERVED, RowState.IN_FLIGHT, RowState.IN_DOUBT, RowState.NEEDS_PERSON]
@@ -127,5 +127,5 @@ async def test_of_many_takeovers_at_once_one_gets_the_row(ledger: AnyLedger, clo
     await claimed(ledger)
     clock.pass_by(LONG)
     claims = await asyncio.gather(*(ledger.claim(call(), LEASE) for _ in range(30)))
-    assert sorted(claim.row.fence for claim in claims) == [2] * 30
+    assert sorted(claim.row.fence for claim in claims if not isinstance(claim, Fenced)) == [2] * 30
     assert sum(isinstance(claim, Claimed) for claim in claims) == 1

@@ -1,5 +1,7 @@
 """Every move of the table is made, every other one is refused, and an old fence moves nothing."""
 
+from datetime import timedelta
+
 import pytest
 
 from core.receipts import TRANSITIONS, Move, RowState
@@ -9,6 +11,7 @@ from tests.ledger.calls import LONG, AnyLedger, Clock, attempt, bring, call, cla
 # giving back the lease of a row that is still RESERVED is no move, but the same method does it
 _ANSWERED = TRANSITIONS | {(RowState.RESERVED, Move.RELEASE): RowState.RESERVED}
 # DOUBT makes a row doubtful, so that a row in doubt can only come back by ABSENT
+NEEDS = RowState.NEEDS_PERSON
 _FENCED = [move for move in Move if move is not Move.TAKE_OVER]
 
 
@@ -121,13 +124,28 @@ async def test_effects_of_a_task_are_listed_in_the_order_of_their_claims(ledger:
     assert [row.key for row in await ledger.rows("refund-1")] == ["k2", "k1", "k3"]
 
 
-async def test_only_marked_effects_with_their_lease_over_are_overdue(ledger: AnyLedger, clock: Clock) -> None:
+async def test_only_effects_without_an_outcome_and_with_their_lease_over_are_overdue(
+    ledger: AnyLedger, clock: Clock
+) -> None:
     for state in RowState:
         await bring(ledger, clock, state, key=state.lower(), task_id=f"task of {state}")
-    assert await ledger.overdue() == []
+    assert [row.key for row in await ledger.overdue()] == ["in_doubt"]
     clock.pass_by(LONG)
     await marked(ledger, clock, "live")
-    assert [row.key for row in await ledger.overdue()] == ["in_flight"]
+    assert [row.key for row in await ledger.overdue()] == ["in_doubt", "in_flight"], "longest first"
+    assert [row.key for row in await ledger.overdue(limit=1)] == ["in_doubt"]
+
+
+async def test_doubts_are_all_whose_outcome_nobody_knows_oldest_first(ledger: AnyLedger, clock: Clock) -> None:
+    for state in (RowState.NEEDS_PERSON, *RowState):
+        await bring(ledger, clock, state, key=f"{state.lower()}-{clock.now:%S}", task_id=f"task of {state}")
+        clock.pass_by(timedelta(seconds=1))
+    assert [row.state for row in await ledger.doubts()] == [NEEDS, RowState.IN_DOUBT, NEEDS]
+    clock.pass_by(LONG)
+    await marked(ledger, clock, "live")
+    late = [NEEDS, RowState.IN_FLIGHT, RowState.IN_DOUBT, NEEDS]
+    assert [row.state for row in await ledger.doubts()] == late
+    assert [row.state for row in await ledger.doubts(limit=2)] == late[:2]
 
 
 async def test_a_row_says_what_was_claimed(ledger: AnyLedger) -> None:

@@ -165,31 +165,8 @@ async def test_a_time_without_zone_is_refused(ledger: AnyLedger) -> None:
     assert await ledger.find("k1") == row
 
 
-async def test_a_task_is_bound_to_its_first_run(ledger: AnyLedger) -> None:
-    first = await ledger.open_task(task(), "run-1")
-    assert first == task() == await ledger.task("refund-1")
-    assert await ledger.open_task(task(), "run-1") == first
-    assert await ledger.open_task(task(first_run_id="run-2", goal="another"), "run-2") is None
-    assert await ledger.task("refund-1") == first
-    assert await ledger.task("refund-2") is None
-
-
-async def test_a_later_run_of_the_chain_belongs_to_the_task(ledger: AnyLedger) -> None:
-    first = await ledger.open_task(task(), "run-1")
-    assert await ledger.open_task(task(), "run-2") == first
-
-
-async def test_running_a_task_again_binds_it_anew(ledger: AnyLedger) -> None:
-    await ledger.open_task(task(), "run-1")
-    await ledger.amend_task("refund-1", "refund 7", {"order_id": "7"}, 1)
-    again = task(first_run_id="run-2", again=True, goal="once more")
-    assert await ledger.open_task(again, "run-2") == again
-    assert await ledger.open_task(again, "run-2") == again
-    assert await ledger.open_task(task(), "run-1") is None
-
-
 async def test_the_latest_amendment_stays(ledger: AnyLedger) -> None:
-    await ledger.open_task(task(), "run-1")
+    await ledger.open_task(task())
     await ledger.amend_task("refund-1", "second", {"order_id": "2"}, 2)
     await ledger.amend_task("refund-1", "first", {"order_id": "1"}, 1)
     await ledger.amend_task("refund-2", "nobody's", {}, 1)

@@ -92,7 +92,7 @@ class TwoLedgers(RuleBasedStateMachine):
 
     @rule(run=st.sampled_from(["run-1", "run-2"]), again=st.booleans(), goal=st.text(max_size=3))
     def open_task(self, run: str, again: bool, goal: str) -> None:
-        self.both(lambda ledger: ledger.open_task(task(first_run_id=run, again=again, goal=goal), run))
+        self.both(lambda ledger: ledger.open_task(task(first_run_id=run, run_id=run, again=again, goal=goal)))
 
     @rule(number=FENCES, goal=st.text(max_size=3))
     def amend(self, number: int, goal: str) -> None:

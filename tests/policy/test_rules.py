@@ -245,3 +245,37 @@ def test_judging_never_raises_and_ends_with_a_verdict_that_holds(args: dict[str,
     verdicts = ANY_RULES.judge(case(args=args, facts=facts))
     assert verdicts[-1].total is None
     assert all(verdict.total is not None for verdict in verdicts[:-1])
+
+
+UNDO = "issue_refund.undo"
+ANY = {"tool": "*", "do": "deny", "when": "'amount_cents' in args"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "undoes", "expected"),
+    [
+        ([], True, Do.ALLOW),
+        ([], False, Do.ASK),
+        ([SMALL, FINANCE], True, Do.ALLOW),
+        ([ANY], True, Do.ALLOW),
+        ([{"tool": "*", "do": "deny"}], True, Do.DENY),
+        ([{"tool": UNDO, "do": "deny"}], True, Do.DENY),
+        ([{"tool": UNDO, "do": "allow"}], False, Do.ALLOW),
+        ([{"tool": UNDO, "do": "ask", "when": "args.args.amount_cents > 100"}], True, Do.ASK),
+        ([{"tool": UNDO, "do": "allow", "when": "args.result.id == 'x'"}], True, Do.ALLOW),
+        ([{"tool": UNDO, "do": "allow", "when": "args.result.id == 'y'"}], True, Do.ASK),
+        ([{"tool": "*.undo", "do": "allow", "when": "args.result.id == 'y'"}], True, Do.ASK),
+        ([{"tool": "send_email.undo", "do": "deny"}], True, Do.ALLOW),
+    ],
+)
+def test_undo_is_allowed_where_the_agent_undoes_and_no_rule_is_about_it(
+    rules: list[dict[str, Any]], undoes: bool, expected: Do
+) -> None:
+    judge = Rules("desk", [Rule.model_validate(rule) for rule in rules], undoes=undoes).judge
+    undone = {"args": {"amount_cents": 500, "order_id": "1042"}, "result": {"id": "x"}}
+    assert judge(case(UNDO, args=undone))[-1].do is expected
+
+
+def test_undo_leaves_the_default_of_other_writes_alone() -> None:
+    [verdict] = Rules("desk", [], undoes=True).judge(case())
+    assert verdict.do is Do.ASK
