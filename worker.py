@@ -21,7 +21,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities import Needs, build_activities
+from activities import Needs, TemporalRuns, build_activities
 from cli.attributes import register_attributes, register_command
 from cli.connection import connect
 from cli.errors import Exit, explain
@@ -73,6 +73,7 @@ async def open_runtime(settings: Settings, environ: Mapping[str, str]) -> AsyncI
             ledger=ledger,
             transactions=transactions,
             notifiers=_notifiers(settings),
+            runs=TemporalRuns(client),
             clock=_utc_now,
             search_attributes=await _has_search_attributes(client),
         )

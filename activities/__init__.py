@@ -9,10 +9,12 @@ from activities.door import Door
 from activities.opening import Opening
 from activities.people import People
 from activities.planning import Planning
+from activities.runs import TemporalRuns
+from activities.undoing import Undoing
 from activities.visit import Clock
-from core.ports import Agents, Ledger, Notifier, Planners, Transactions
+from core.ports import Agents, Ledger, Notifier, Planners, Runs, Transactions
 
-__all__ = ["Closing", "Door", "Needs", "Opening", "People", "Planning", "build_activities"]
+__all__ = ["Closing", "Door", "Needs", "Opening", "People", "Planning", "TemporalRuns", "Undoing", "build_activities"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Needs:
     ledger: Ledger
     transactions: Transactions
     notifiers: Sequence[Notifier]
+    runs: Runs
     clock: Clock
     search_attributes: bool = True
 
@@ -35,9 +38,10 @@ class Needs:
 def build_activities(needs: Needs) -> list[Callable[..., Any]]:
     """Build the list for `Worker(activities=...)`."""
     return [
-        Opening(needs.agents, needs.ledger, needs.clock, needs.search_attributes).open_task,
+        Opening(needs.agents, needs.ledger, needs.runs, needs.clock, needs.search_attributes).open_task,
         Planning(needs.agents, needs.planners, needs.ledger, needs.clock).propose_plan,
-        Door(needs.agents, needs.ledger, needs.transactions, needs.clock).call_tool,
+        Door(needs.agents, needs.ledger, needs.transactions, needs.runs, clock=needs.clock).call_tool,
         Closing(needs.agents, needs.ledger, needs.clock).conclude,
+        Undoing(needs.agents, needs.ledger).list_effects,
         People(needs.notifiers).notify,
     ]

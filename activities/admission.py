@@ -227,7 +227,8 @@ def _reserve(visit: Visit, checked: Checked) -> Reservation:
         args=checked.args,
         origin=checked.origin,
         repeat_of=order.repeat_of,
-        run_id=visit.run_id,
+        undoes=order.undoes or None,
+        run_id=visit.run_id or "",
     )
 
 

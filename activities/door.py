@@ -2,78 +2,124 @@
 
 ::
 
-    row of this key?  final -> its receipt | sent, no receipt -> doubts.py | none, RESERVED -> go on
-    check -> similar call? -> preflight -> policy -> approvals -> claim -> MARK -> send -> receipt -> read back
-             nothing has happened up to here; all of this may run again ->|
-
-A pass either ends in one report, or moves the row and looks again, or raises NotYet and a later attempt looks.
+    order -> kept receipt -> run         -> epoch        -> undo      -> poison     -> the call
+             written first   else          told instead    arguments    put aside     calling.py
+                             Superseded    of acting       filled in
 """
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import assert_never
+from datetime import datetime, timedelta
 
 import structlog
 from temporalio import activity
 from temporalio.common import RawValue
 
-from activities.admission import Admission, Admitted
+from activities.adopting import inherit
+from activities.binding import Binding
+from activities.calling import Calling
 from activities.doubts import Doubts
-from activities.faults import NotYet, back_off, translated
+from activities.faults import translated
 from activities.heartbeat import beating
-from activities.reading import Reading
-from activities.results import report_of
-from activities.sending import Sender, Sleep
-from activities.visit import Clock, Visit, finish
-from core.errors import ApprovalUsed, CallerError, ConfigError, LedgerDown, TotalExceeded
+from activities.poison import counted
+from activities.results import settle_with_kept
+from activities.sending import Sender, Sleep, Unwritten
+from activities.undoing import with_arguments
+from activities.visit import Clock, Visit
+from core.errors import CallerError, ConfigError
 from core.failpoints import reach
-from core.messages import CallOrder, ToolRefused, ToolReport, ToolSucceeded, ToolUnavailable
-from core.ports import Agent, Agents, Ledger, Tool, Transactions
-from core.receipts import Busy, Claimed, Conflict, Move, Row, RowState, Standing, Twin
-
-_MOST_STEPS = 20  # moves of one row in one pass; a call that goes well takes two
-_CLAIM_LASTS = timedelta(seconds=5)
-
-
-def _is_given_up(visit: Visit, row: Row | None) -> bool:
-    """Whether a person spoke of a call that was never sent (an attempt broke before): only "send it" is a reason to."""
-    ruling = visit.order.ruling
-    return ruling is not None and ruling.choice != "did_not_happen" and not (row and row.sends)
+from core.messages import CallOrder, EpochOpened, ReceiptKept, ToolRefused, ToolReport
+from core.ports import Agent, Agents, Ledger, Runs, Tool, Transactions
+from core.receipts import TaskRow
 
 
 class Door:
     """`clock` returns aware UTC; `sleep` pauses between tries of the ledger and of a read-back."""
 
     def __init__(
-        self, agents: Agents, ledger: Ledger, transactions: Transactions, clock: Clock, sleep: Sleep = asyncio.sleep
+        self,
+        agents: Agents,
+        ledger: Ledger,
+        transactions: Transactions,
+        runs: Runs,
+        *,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._agents = agents
         self._ledger = ledger
         self._clock = clock
-        self._sender = Sender(ledger, transactions, sleep)
-        self._doubts = Doubts(ledger, transactions, self._sender)
-        self._admission = Admission(ledger)
-        self._reading = Reading(ledger)
+        self._binding = Binding(ledger, runs)
+        sender = Sender(ledger, transactions, sleep)
+        self._calling = Calling(ledger, sender, Doubts(ledger, transactions, sender))
 
     @activity.defn(dynamic=True)
     async def call_tool(self, args: Sequence[RawValue]) -> ToolReport:
         """Take one call through the door. The argument is one CallOrder; the activity's type is the tool's name."""
         with translated():
+            arrived = self._clock()
             order = activity.payload_converter().from_payload(args[0].payload, CallOrder)
             await reach("door.arrived", order.key)
             with beating():
-                report = await self._pass(await self._visit(order))
+                report = await self._take(order, arrived)
             await reach("door.reporting", order.key)
             return report
 
-    async def _visit(self, order: CallOrder) -> Visit:
-        info = activity.info()
+    async def _take(self, order: CallOrder, arrived: datetime) -> ToolReport:
+        await self._write_kept(order)
+        task = await self._bound(order)
+        agent, tool = self._look_up(order.agent, activity.info().activity_type)
+        if order.epoch < task.epoch:
+            return await self._tell_epoch(order, task, agent)
+        filled = await with_arguments(self._ledger, order)
+        if isinstance(filled, ToolRefused):
+            return filled
+        visit = self._visit(filled, task, agent, tool, arrived)
+        try:
+            async with counted(self._ledger, visit) as is_to_be_put_aside:
+                return await (self._calling.put_aside(visit) if is_to_be_put_aside else self._calling.make(visit))
+        except Unwritten as error:
+            visit.log.warning("receipt.kept", move=error.receipt.move, size=error.receipt.size)
+            return ReceiptKept(step=order.step, receipt=error.receipt)
+
+    async def _write_kept(self, order: CallOrder) -> None:
+        """Write the receipt that an earlier visit could not; where the row went on since, the ledger's word stands."""
+        if order.receipt is None:
+            return
+        row = await self._ledger.find(order.key)
+        is_written = row is not None and row.state.is_final and row.fence == order.receipt.fence
+        if not is_written:
+            await self._ledger.settle(order.key, order.receipt.fence, settle_with_kept(order.receipt))
+
+    async def _bound(self, order: CallOrder) -> TaskRow:
         task = await self._ledger.task(order.task_id)
         if task is None:
             raise LookupError(f"the ledger does not know the task {order.task_id}; was it opened with another ledger?")
-        agent, tool = self._look_up(order.agent, info.activity_type)
-        budget = tool.contract.budget if tool else timedelta(seconds=30)
+        return await self._binding.bind(task, activity.info().workflow_run_id or "", order.ancestors)
+
+    async def _tell_epoch(self, order: CallOrder, task: TaskRow, agent: Agent | None) -> EpochOpened:
+        """Say what earlier runs did, instead of acting: the order was made without knowing it."""
+        known = await inherit(self._ledger, task.task_id, agent.tools if agent else {})
+        structlog.get_logger().info("epoch.told", task=task.task_id, epoch=task.epoch, adopted=len(known.adopted))
+        return EpochOpened(
+            step=order.step,
+            epoch=task.epoch,
+            next_intent=known.next_intent,
+            adopted=known.adopted,
+            not_shown=known.not_shown,
+        )
+
+    def _look_up(self, agent_name: str, tool_name: str) -> tuple[Agent | None, Tool | None]:
+        try:
+            agent = self._agents.get(agent_name)
+        except (CallerError, ConfigError):
+            return None, None
+        return agent, agent.tools.get(tool_name)
+
+    def _visit(
+        self, order: CallOrder, task: TaskRow, agent: Agent | None, tool: Tool | None, arrived: datetime
+    ) -> Visit:
+        info = activity.info()
         log = structlog.get_logger().bind(
             task=order.task_id, step=order.step, tool=info.activity_type, key=order.key, attempt=info.attempt
         )
@@ -84,127 +130,9 @@ class Door:
             agent=agent,
             tool=tool,
             run_id=info.workflow_run_id or "",
+            id=f"{info.workflow_run_id}/{info.activity_id}",
             attempt=info.attempt,
-            ends_at=self._clock() + budget,
+            ends_at=arrived + (tool.contract.budget if tool else timedelta(seconds=30)),
             clock=self._clock,
             log=log,
         )
-
-    def _look_up(self, agent_name: str, tool_name: str) -> tuple[Agent | None, Tool | None]:
-        try:
-            agent = self._agents.get(agent_name)
-        except (CallerError, ConfigError):
-            return None, None
-        return agent, agent.tools.get(tool_name)
-
-    async def _pass(self, visit: Visit) -> ToolReport:
-        if visit.tool and visit.is_unchanged and not visit.tool.contract.writes:
-            return await self._reading.read(visit, await self._admission.admit(visit, None))
-        row = await self._ledger.find(visit.order.key)
-        is_sent = row is not None and row.state is not RowState.RESERVED
-        is_to_settle = visit.order.settle_only  # by what was sent; the order may show the arguments cut
-        if row is not None and is_sent and not is_to_settle and await self._admission.is_another_call(visit, row):
-            return self._conflict(visit)
-        for _ in range(_MOST_STEPS):
-            found = await self._look(visit, row)
-            if not isinstance(found, Row):
-                return found
-            row = found
-        raise NotYet("the call does not come to rest", back_off(10))
-
-    async def _look(self, visit: Visit, row: Row | None) -> Row | ToolReport:
-        """Take one step from where the row stands."""
-        if row is None:
-            return await self._start(visit, row)
-        match row.state:
-            case RowState.RESERVED:
-                return await self._restart(visit, row)
-            case RowState.SUCCEEDED | RowState.FAILED | RowState.CANCELLED:
-                return await report_of(self._ledger, row, step=visit.order.step)
-            case RowState.IN_FLIGHT | RowState.IN_DOUBT | RowState.NEEDS_PERSON:
-                return await self._doubts.resolve(visit, row)
-        assert_never(row.state)
-
-    async def _restart(self, visit: Visit, row: Row) -> Row | ToolReport:
-        """Go on with a call that was claimed earlier, and was certainly not applied."""
-        if (wait := row.lease_until - self._clock()) > timedelta(0):
-            raise NotYet("the call is being prepared by another attempt", wait)
-        is_used_up = visit.tool is not None and row.sends >= visit.tool.contract.attempts
-        if is_used_up and visit.order.ruling is None:
-            return await self._sender.cancel(visit, row, f"not applied in {row.sends} attempts")
-        report = await self._start(visit, row)
-        if isinstance(report, ToolRefused | ToolUnavailable | ToolSucceeded):
-            dropped = await self._ledger.move(row.key, row.fence, Move.CANCEL, "not sent after all")
-            if dropped is None:
-                raise NotYet("somebody else took the call over")
-        return report
-
-    async def _start(self, visit: Visit, row: Row | None) -> Row | ToolReport:
-        if _is_given_up(visit, row):
-            message = "it was certainly not sent, and whoever was asked did not want it sent"
-            return ToolRefused(step=visit.order.step, code="not_wanted", message=message)
-        if visit.order.settle_only:
-            return ToolUnavailable(step=visit.order.step, reason="not sent: the task is ending")
-        admitted = await self._admission.admit(visit, row)
-        if not isinstance(admitted, Admitted):
-            return admitted
-        if not visit.has_time_for(admitted.tool.contract.timeout):
-            raise NotYet("too little time is left in this attempt")
-        await reach("door.admitted", visit.order.key)
-        return await finish(self._claim_and_send(visit, admitted))
-
-    async def _claim_and_send(self, visit: Visit, admitted: Admitted) -> Row | ToolReport:
-        claim = await self._ledger.claim(admitted.reservation, _CLAIM_LASTS)
-        match claim:
-            case Claimed(row=row):
-                await reach("door.claimed", row.key)
-                return await self._mark_and_send(visit, admitted, row)
-            case Busy(until=until):
-                raise NotYet("the call is being made by another attempt", until - self._clock())
-            case Standing(row=row):
-                return row
-            case Conflict():
-                return self._conflict(visit)
-            case Twin(row=row):
-                return await self._admission.instead_of(visit, row)
-        assert_never(claim)
-
-    async def _mark_and_send(self, visit: Visit, admitted: Admitted, row: Row) -> Row | ToolReport:
-        if activity.is_cancelled():
-            await self._ledger.release(row.key, row.fence, "cancelled before it was sent")
-            raise asyncio.CancelledError
-        marked_at = self._clock()
-        marked = await self._mark(visit, admitted, row)
-        if not isinstance(marked, Row):
-            return marked
-        visit.log.info("call.dispatched", send=marked.sends, approved_by=list(marked.approved_by))
-        return await self._sender.dispatch(visit, admitted.tool, marked, marked_at)
-
-    async def _mark(self, visit: Visit, admitted: Admitted, row: Row) -> Row | ToolReport:
-        deadline, lease = visit.deadline_and_lease(admitted.tool)
-        try:
-            marked = await self._ledger.mark(
-                row.key,
-                row.fence,
-                deadline=deadline,
-                lease_until=lease,
-                approvals=admitted.approvals,
-                totals=admitted.totals,
-            )
-        except ApprovalUsed as error:
-            await self._ledger.release(row.key, row.fence, str(error))
-            return await self._admission.ask_again(visit, admitted, str(error))
-        except TotalExceeded as error:  # another call took the rest meanwhile: policy has to look again
-            await self._ledger.release(row.key, row.fence, str(error))
-            raise NotYet(str(error)) from error
-        except LedgerDown:  # perhaps it is marked, but nothing was sent: say so, or a person would be asked
-            await self._sender.write(visit, row, lambda: self._ledger.release(row.key, row.fence, "not sent"))
-            raise
-        if marked is None:
-            raise NotYet("somebody else has this call", back_off(1))
-        return marked
-
-    def _conflict(self, visit: Visit) -> ToolRefused:
-        visit.log.warning("call.refused", code="key_conflict")
-        message = "this call's key belongs to a call with other arguments; nothing was sent"
-        return ToolRefused(step=visit.order.step, code="key_conflict", message=message)

@@ -27,7 +27,7 @@ from core.record import Json
 WRITTEN_OFF, RULED = "written_off", "outcome.ruled"
 _PROBING_LASTS = timedelta(hours=1)  # a probe that fails for longer will not decide it: then a person does
 _SETTLING_LASTS = timedelta(hours=1)  # the same for sending again, from the first send, once the attempts are used up
-_SHOWN_BYTES = 64_000
+SHOWN_BYTES = 64_000
 
 
 class Doubts:
@@ -50,6 +50,13 @@ class Doubts:
         if row.effect in (Effect.IDEMPOTENT, Effect.KEYED) and _is_remembered(visit, visit.tool, row):
             return await self._resend_or_ask(visit, visit.tool, row)
         return await self._probe_or_ask(visit, visit.tool, row)
+
+    async def put_aside(self, visit: Visit, row: Row, why: str) -> Row | OutcomeUnknown:
+        """Leave a row that was sent to a person, without asking its tool anything."""
+        if row.state is RowState.NEEDS_PERSON:
+            return unknown(visit, row, why)
+        self._wait_for_lease(visit, row)
+        return await self._ask(visit, row, why)
 
     async def _by_receipt(self, visit: Visit, tool: Tool, row: Row) -> Row | OutcomeUnknown:
         receipt = await self._transactions.receipt(tool.contract.database or "", row.key)
@@ -103,7 +110,7 @@ class Doubts:
     async def _mark_and_send(self, visit: Visit, tool: Tool, row: Row) -> Row:
         marked = visit.clock()
         deadline, lease = visit.deadline_and_lease(tool)
-        again = await self._ledger.resend(row.key, row.fence, deadline=deadline, lease_until=lease)
+        again = await self._ledger.resend(row.key, row.fence, deadline=deadline, lease_until=lease, run_id=visit.run_id)
         if again is None:
             raise NotYet("somebody else has this call", back_off(1))
         return await self._sender.dispatch(visit, tool, again, marked)
@@ -167,7 +174,7 @@ class Doubts:
 
 def unknown(visit: Visit, row: Row, why: str) -> OutcomeUnknown:
     """Say that only a person can tell."""
-    shown = shorten(row.args, _SHOWN_BYTES)
+    shown = shorten(row.args, SHOWN_BYTES)
     digest = names.approval_digest(row.key, row.tool, row.args, row.contract_digest)
     return OutcomeUnknown(step=visit.order.step, reason=why[:1_000], args=shown, digest=digest)
 

@@ -4,6 +4,8 @@
 
     NotYet       nothing to report yet: tried again after `after`; waiting counts for nothing
     LedgerDown   the same, with growing intervals
+    Stopped      the same, every 5 s: the kill switch is on
+    Superseded   not retryable: a later run does what is left to do
     anything     a bug: not retryable, logged with its traceback
 """
 
@@ -15,11 +17,12 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from core.errors import LedgerDown
+from core.errors import LedgerDown, Stopped, Superseded
 from core.visible import writable
 
 _SHORTEST = timedelta(milliseconds=50)  # zero would mean "not set", and Temporal would take its own interval
 _LONGEST = timedelta(hours=1)
+_STOPPED = timedelta(seconds=5)
 _MOST_TEXT = 2_000
 
 
@@ -56,9 +59,15 @@ def translated() -> Iterator[None]:
     except LedgerDown as error:
         structlog.get_logger().warning("ledger.not_reached", problem=str(error)[:_MOST_TEXT])
         raise _again(error, back_off(activity.info().attempt)) from None
+    except Stopped as error:
+        structlog.get_logger().info("call.stopped", switch=str(error)[:_MOST_TEXT])
+        raise _again(error, _STOPPED) from None
+    except Superseded as error:
+        structlog.get_logger().info("run.superseded", problem=str(error)[:_MOST_TEXT])
+        raise _never(error) from None
     except Exception as error:  # noqa: BLE001 - it is passed on, in a form that cannot wedge the task
         structlog.get_logger().exception("activity.broken", activity=activity.info().activity_type)
-        raise ApplicationError(_text(error), type=type(error).__name__, non_retryable=True) from None
+        raise _never(error) from None
 
 
 def _again(error: Exception, after: timedelta) -> ApplicationError:
@@ -68,6 +77,10 @@ def _again(error: Exception, after: timedelta) -> ApplicationError:
         next_retry_delay=min(max(after, _SHORTEST), _LONGEST),
         category=ApplicationErrorCategory.BENIGN,
     )
+
+
+def _never(error: Exception) -> ApplicationError:
+    return ApplicationError(_text(error), type=type(error).__name__, non_retryable=True)
 
 
 def _text(error: Exception) -> str:

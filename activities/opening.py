@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import structlog
 from temporalio import activity
 
+from activities.adopting import inherit
+from activities.binding import Binding
 from activities.faults import translated
 from activities.visit import Clock
 from core import names
 from core.errors import CallerError, ConfigError
 from core.messages import OpenOrder, OpenReport, TaskOpened, TaskRefused
-from core.ports import Agents, Ledger
+from core.ports import Agent, Agents, Ledger, Runs
 from core.receipts import TaskRow
 
 
@@ -20,6 +22,7 @@ class Opening:
 
     agents: Agents
     ledger: Ledger
+    runs: Runs
     clock: Clock
     search_attributes: bool = True
 
@@ -28,24 +31,43 @@ class Opening:
         """Return what the workflow has to know of the agent, or why the task cannot start. Safe to repeat."""
         with translated():
             try:
-                profile = self.agents.get(order.agent).profile
+                agent = self.agents.get(order.agent)
             except (CallerError, ConfigError) as error:
                 return self._refuse(order, str(error))
-            namespace, run_id = activity.info().namespace, activity.info().workflow_run_id or ""
-            bound = await self.ledger.open_task(self._row(order, namespace, run_id))
+            bound = await self._bind(self._row(order))
             if bound is None:
                 return self._refuse(order, _ran_before(order.task_id))
-            structlog.get_logger().info("task.opened", task=order.task_id, agent=order.agent)
-            here = {"namespace": namespace, "search_attributes": self.search_attributes}
-            rows = await self.ledger.rows(order.task_id)  # of earlier runs, where this one was asked for again
-            next_intent = max((row.intent for row in rows), default=0) + 1
-            return TaskOpened(profile=profile.model_copy(update=here), next_intent=next_intent)
+            structlog.get_logger().info("task.opened", task=order.task_id, agent=order.agent, epoch=bound.epoch)
+            return await self._opened(agent, bound)
 
-    def _row(self, order: OpenOrder, namespace: str, run_id: str) -> TaskRow:
+    async def _bind(self, task: TaskRow) -> TaskRow | None:
+        """Bind the task, unless Temporal says that this run is not the one that is open (any more)."""
+        known = await self.ledger.task(task.task_id)
+        if known is not None and known.run_id != task.run_id:
+            is_open = await Binding(self.ledger, self.runs).is_current(task.task_id, task.run_id)
+            return await self.ledger.open_task(task) if is_open else None
+        return await self.ledger.open_task(task)
+
+    async def _opened(self, agent: Agent, task: TaskRow) -> TaskOpened:
+        here = {"namespace": task.namespace, "search_attributes": self.search_attributes, "rereads": True}
+        known = await inherit(self.ledger, task.task_id, agent.tools)
+        return TaskOpened(
+            profile=agent.profile.model_copy(update=here),
+            next_intent=known.next_intent,
+            epoch=task.epoch,
+            adopted=known.adopted if task.epoch else (),
+            not_shown=known.not_shown if task.epoch else 0,
+            # a task that was asked for again begins with the first run of a chain; any other that opens is a reset
+            is_reset=task.epoch > 0 and task.run_id != task.first_run_id,
+        )
+
+    def _row(self, order: OpenOrder) -> TaskRow:
+        info = activity.info()
+        run_id = info.workflow_run_id or ""
         return TaskRow(
             **order.model_dump(include={"task_id", "agent", "goal", "inputs", "requested_by", "again"}),
-            namespace=namespace,
-            first_run_id=run_id,
+            namespace=info.namespace,
+            first_run_id=order.first_run_id or run_id,
             run_id=run_id,
             opened_at=self.clock(),
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.contract import Contract
-from core.messages import ToolRefused, ToolReport, ToolSucceeded, ToolUnavailable
+from core.messages import Kept, ToolRefused, ToolReport, ToolSucceeded, ToolUnavailable
 from core.ports import Ledger
 from core.receipts import Evidence, Move, Row, RowState, Settlement
 from core.record import Json
@@ -13,6 +13,7 @@ from core.record import Json
 INLINE_BYTES = 16 * 1024
 _DEEPEST = 64  # levels; pydantic refuses to write JSON nested beyond 255, and the answer would be lost with it
 _PREVIEW = 500
+_KEPT_BYTES = 200_000
 _MOST_ITEMS = 50
 
 
@@ -58,11 +59,41 @@ def settle_with(packed: Packed, evidence: Evidence, *, message: str = "", verifi
     )
 
 
+def keep(row: Row, settlement: Settlement) -> Kept:
+    """Put a receipt that cannot be written now into a form that history can hold: at most 200 kB of result."""
+    body = settlement.body or b""
+    return Kept(
+        fence=row.fence,
+        move="succeed" if settlement.move is Move.SUCCEED else "refuse",
+        evidence=settlement.evidence,
+        code=settlement.code,
+        message=settlement.message,
+        result=pack(read(body), _KEPT_BYTES).value,
+        size=len(body),
+    )
+
+
+def settle_with_kept(kept: Kept) -> Settlement:
+    """Make the receipt of an answer that was kept."""
+    evidence = Evidence(kept.evidence)
+    if kept.move == "refuse":
+        return Settlement(move=Move.REFUSE, evidence=evidence, code=kept.code, message=kept.message)
+    packed = pack(kept.result, _KEPT_BYTES)
+    return settle_with(packed, evidence, verified=True if evidence is Evidence.PROBE else None)
+
+
 async def stored_result(ledger: Ledger, row: Row) -> Json:
     """Return the whole result of a settled row. A blob that is gone, or cannot be read, is None."""
     if row.blob is None:
         return row.result
     return read(await ledger.fetch(row.blob))
+
+
+async def stored_bytes(ledger: Ledger, row: Row) -> bytes:
+    """Return the JSON of a settled row's result; b"" when a blob is gone."""
+    if row.blob is None:
+        return b"" if row.result is None else _dump(row.result)
+    return await ledger.fetch(row.blob) or b""
 
 
 def read(body: bytes | None) -> Json:

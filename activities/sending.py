@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from activities.faults import NotYet, asked_delay, back_off
-from activities.results import Packed, pack, settle_with
+from activities.results import Packed, keep, pack, settle_with
 from activities.visit import DeadlineOver, Visit, within
 from core.contract import Effect
 from core.errors import LedgerDown, NotSent, Refused
 from core.failpoints import reach
+from core.messages import Kept
 from core.ports import Call, Certainty, Ledger, Sorted, Tool, TransactionReceipt, Transactions
 from core.receipts import Evidence, Move, Row, RowState, Settlement
 from core.record import Json
@@ -19,12 +20,22 @@ from core.record import Json
 Sleep = Callable[[float], Awaitable[None]]
 
 MARK_LASTS = timedelta(seconds=2)
+_ONE_TRY = timedelta(seconds=0.5)  # of a write that begins when the attempt is nearly over
+_LOST_WITH_THE_ATTEMPT = (Evidence.ANSWER, Evidence.PROBE)  # a transaction's receipt and a person's word are not
 _READ_BACKS = (0.0, 0.2, 1.0)  # seconds before each try of a tool's verify
 _SAYS_NOTHING = re.compile(r"http_40[137]$|auth|credential|permission|forbidden", re.IGNORECASE)
 _CONFLICT = re.compile(
     r"http_(404|409|410|412)$|conflict|exist|found|gone|precondition|version|stale|duplicate|already|integrity",
     re.IGNORECASE,
 )
+
+
+class Unwritten(Exception):
+    """The tool answered, and the ledger was down until this attempt ended; `receipt` is to be written later."""
+
+    def __init__(self, receipt: Kept) -> None:
+        super().__init__("the ledger is down, and the answer is kept")
+        self.receipt = receipt
 
 
 class Sender:
@@ -66,8 +77,13 @@ class Sender:
         return settled
 
     async def settle(self, visit: Visit, row: Row, settlement: Settlement) -> Row:
-        """Write how a call ended."""
-        settled = await self.write(visit, row, lambda: self._ledger.settle(row.key, row.fence, settlement))
+        """Write how a call ended. Raises Unwritten when that cannot be done, and the answer would be lost."""
+        try:
+            settled = await self.write(visit, row, lambda: self._ledger.settle(row.key, row.fence, settlement))
+        except LedgerDown as error:
+            if settlement.evidence not in _LOST_WITH_THE_ATTEMPT:
+                raise
+            raise Unwritten(keep(row, settlement)) from error
         await reach("door.settled", row.key)
         visit.log.info("tool.settled", state=settled.state, code=settled.code, evidence=settlement.evidence)
         return settled
@@ -85,14 +101,18 @@ class Sender:
 
         When somebody else has the row meanwhile, what they made of it counts and is returned.
         """
+
+        async def tried() -> Row:
+            return await write() or await self.standing(row.key)
+
         pause = 0.05
         while True:
             try:
-                return await write() or await self.standing(row.key)
-            except LedgerDown:
+                return await within(max(visit.time_left, _ONE_TRY), tried())
+            except (LedgerDown, DeadlineOver) as error:
                 if not visit.has_time_for(timedelta(seconds=pause)):
                     visit.log.warning("receipt.not_written", state=row.state)
-                    raise
+                    raise LedgerDown(str(error)) from error
             await self._sleep(pause)
             pause = min(pause * 2, 1.0)
 

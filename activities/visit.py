@@ -26,14 +26,18 @@ class DeadlineOver(TimeoutError):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """`agent` and `tool` are None when this worker does not know them (any more); at `ends_at` the attempt is over."""
+    """`agent` and `tool` are None when this worker does not know them (any more); at `ends_at` the attempt is over.
+
+    ``run_id``: None for the completer, which acts for no run. ``id``: the same for all attempts of this visit.
+    """
 
     order: CallOrder
     name: str
     task: TaskRow
     agent: Agent | None
     tool: Tool | None
-    run_id: str
+    run_id: str | None
+    id: str
     attempt: int
     ends_at: datetime
     clock: Clock
@@ -87,9 +91,14 @@ class Visit:
             fields=fields,
         )
 
+    @property
+    def time_left(self) -> timedelta:
+        """What is left of this attempt, but for a second to write down what came of it."""
+        return self.ends_at - timedelta(seconds=1) - self.clock()
+
     def has_time_for(self, duration: timedelta) -> bool:
-        """Whether that much is left of this attempt, and a second to write down what came of it."""
-        return self.clock() + duration + timedelta(seconds=1) <= self.ends_at
+        """Whether that much is left of this attempt."""
+        return duration <= self.time_left
 
 
 async def within(limit: timedelta, work: Coroutine[Any, Any, T]) -> T:

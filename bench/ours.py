@@ -13,7 +13,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
-from activities import Needs, build_activities
+from activities import Needs, TemporalRuns, build_activities
 from core.ports import Agent, Case, Do, Notice, Verdict
 from core.profile import Limits, Model, Profile
 from ledger import ToolDatabases, open_ledger
@@ -102,6 +102,7 @@ async def serve(address: str, task_queue: str, folder: str, cores: str) -> None:
         ledger,
         ToolDatabases({}),
         [Quiet()],
+        TemporalRuns(client),
         lambda: datetime.now(UTC),
         search_attributes=cores == "with-attributes",
     )

@@ -56,5 +56,6 @@ def covers(switch: Stop, row: Row) -> bool:
 
 
 def stopped(row: Row, switches: list[Stop]) -> Stopped:
-    """Say which switch stops an effect: the oldest one that covers it."""
-    return Stopped(str(next(switch for switch in switches if covers(switch, row))))
+    """Say which switch stops an effect: the oldest one that covers it (none, when it was lifted a moment ago)."""
+    found = next((switch for switch in switches if covers(switch, row)), None)
+    return Stopped(f"{row.tool} was stopped until a moment ago" if found is None else str(found))

@@ -16,7 +16,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker, WorkflowRunner
 
-from activities import Needs, build_activities
+from activities import Needs, TemporalRuns, build_activities
 from core import names
 from core.errors import CallerError
 from core.ports import Agent, Agents, Case, Do, Ledger, Notice, Verdict
@@ -170,6 +170,7 @@ class World:
             self.ledger,
             self.transactions,
             [self.mailbox],
+            TemporalRuns(self.client),
             now,
             search_attributes=self.search_attributes,
         )

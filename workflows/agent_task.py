@@ -4,16 +4,13 @@ History is the list of events; every decision is made in `core/machine.py`.
 """
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import accumulate
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
-from pydantic import TypeAdapter, ValidationError
 from temporalio import workflow
-from temporalio.common import RawValue, SearchAttributeKey
+from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 
 from core import answers, machine, names, orders, views
@@ -27,40 +24,29 @@ from core.messages import (
     CancelRequested,
     Command,
     Conclude,
-    ConcludeReport,
     Event,
     Finish,
-    GoalAmended,
+    ListEffects,
     NoticeSent,
     Notify,
     NotUnderstood,
-    OpenReport,
     OpenTask,
     OutcomeNotVerified,
-    Paused,
-    PersonAnswered,
-    PlanReport,
     ProposePlan,
-    Resumed,
     TimePassed,
     ToolRefused,
-    ToolReport,
     Wait,
 )
 from core.people import Amendment, Remark
 from core.profile import EndStatus
 from core.record import Json
-from core.task import Status, TaskSpec, TaskState
-from workflows import options
-from workflows.payloads import Undecodable, decode, lenient, read
+from core.task import Status, TaskState
+from workflows import beginning, options, saying
+from workflows.attributes import attributes
+from workflows.payloads import lenient, read
+from workflows.reports import CALLED, CONCLUDED, LISTED, OPENED, PLANNED, Reports, UnknownReport
 
-_STATUS = SearchAttributeKey.for_keyword(names.STATUS_ATTRIBUTE)
-_AGENT = SearchAttributeKey.for_keyword(names.AGENT_ATTRIBUTE)
-_WAITING_FOR = SearchAttributeKey.for_keyword_list(names.WAITING_FOR_ATTRIBUTE)
-_WAITING_SINCE = SearchAttributeKey.for_datetime(names.WAITING_SINCE_ATTRIBUTE)
 _PASSING = (Status.INITIALIZING, Status.VALIDATING)
-_WAITING_FOR_BYTES = 1500
-"""Temporal refuses a search attribute beyond 2,048 bytes of JSON, and with it the workflow task, for ever."""
 
 
 @workflow.defn(name=names.WORKFLOW, failure_exception_types=[LastmileError])
@@ -69,6 +55,7 @@ class AgentTask:
 
     def __init__(self) -> None:
         self._state: TaskState | None = None
+        self._ancestors: tuple[str, ...] = ()
         self._inbox: deque[Event] = deque()
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._visits: dict[str, workflow.ActivityHandle[Any]] = {}
@@ -78,7 +65,8 @@ class AgentTask:
     @workflow.run
     @lenient
     async def run(self, raw: RawValue = None) -> views.TaskResult:  # type: ignore[assignment] # the SDK's rule
-        self._state = _first_state(raw)
+        begun = beginning.begin(raw)
+        self._state, self._ancestors = begun.state, begun.ancestors
         while not isinstance(command := self._turn(), Finish):
             if workflow.info().is_continue_as_new_suggested():
                 await self._continue_as_new()
@@ -127,6 +115,8 @@ class AgentTask:
             event = await self._perform(command)
         except ActivityError as error:
             event = ActivityBroke(command=command.id, reason=_root_of(error))
+        except UnknownReport as error:
+            event = ActivityBroke(command=command.id, reason=str(error))
         del self._under_way[command.id]
         self._inbox.append(event)
 
@@ -134,16 +124,17 @@ class AgentTask:
         state = self._now
         match command:
             case OpenTask():
-                return await self._local(names.OPEN_TASK, orders.open_order(state), OpenReport)
+                opening = orders.open_order(state, workflow.info().first_execution_run_id)
+                return await self._local(names.OPEN_TASK, opening, OPENED)
             case ProposePlan():
                 order = orders.plan_order(state, command)
-                report: Event = await workflow.execute_activity(
+                raw = await workflow.execute_activity(
                     names.PROPOSE_PLAN,
                     order,
-                    result_type=cast("type", PlanReport),
+                    result_type=RawValue,
                     **options.planning(f"round {order.briefing.round}, {order.model}"),
                 )
-                return report.model_copy(update={"call": command.call})
+                return PLANNED.read(raw).model_copy(update={"call": command.call})
             case CallTool():
                 return await self._call(state, command)
             case Notify():
@@ -154,45 +145,44 @@ class AgentTask:
                     **options.notice(f"{command.rung}: {command.request}"),
                 )
                 return sent
+            case ListEffects():
+                return await self._local(names.LIST_EFFECTS, orders.effects_order(state, command), LISTED)
             case Conclude():
                 conclusion = orders.conclude_order(state)
                 if isinstance(conclusion, tuple):
                     return OutcomeNotVerified(unmet=conclusion, entry=command.entry)
-                verdict = await self._local(names.CONCLUDE, conclusion, ConcludeReport)
+                verdict = await self._local(names.CONCLUDE, conclusion, CONCLUDED)
                 return verdict.model_copy(update={"entry": command.entry})
         raise AssertionError(command)
 
-    async def _local(self, activity: str, order: object, report: object) -> Event:
-        event: Event = await workflow.execute_local_activity(
-            activity,
-            order,
-            result_type=cast("type", report),
-            **options.LOCAL,
+    async def _local(self, activity: str, order: object, reports: Reports) -> Event:
+        return reports.read(
+            await workflow.execute_local_activity(activity, order, result_type=RawValue, **options.LOCAL)
         )
-        return event
 
     async def _call(self, state: TaskState, command: CallTool) -> Event:
-        order = orders.call_order(state, command)
+        order = orders.call_order(state, command, self._ancestors)
         if isinstance(order, ToolRefused):
             return order
         step = state.steps[command.step]
         visit = workflow.start_activity(
             step.tool,
             order,
-            result_type=cast("type", ToolReport),
+            result_type=RawValue,
             **options.door(step.terms, f"{step.id} {step.planned.why}"),
         )
         if not order.settle_only:
             self._visits[command.id] = visit
         try:
-            event: Event = await visit
+            raw = await visit
         except ActivityError as error:
             if isinstance(error.cause, CancelledError):
                 return CallCancelled(step=step.id)
             raise
         finally:
             self._visits.pop(command.id, None)
-        return event
+        self._ancestors = ()  # the door has bound the task to this run
+        return CALLED.read(raw)
 
     def _give_up_visits(self) -> None:
         """Call back what waits to be sent; what is being sent is heard out (the door sees to it)."""
@@ -222,7 +212,7 @@ class AgentTask:
         state = self._now
         while self._inbox:
             state = machine.apply(state, self._inbox.popleft(), workflow.now())
-        workflow.continue_as_new({"carried": fold_old(state)})
+        workflow.continue_as_new(beginning.carry(state, self._ancestors))
 
     def _end(self, status: EndStatus) -> views.TaskResult:
         result = views.result_view(self._now)
@@ -245,7 +235,7 @@ class AgentTask:
         if state.profile is None or not state.profile.search_attributes or seen == self._shown or seen[0] in _PASSING:
             return
         self._shown = seen
-        workflow.upsert_search_attributes(_attributes(state, seen[1]))
+        workflow.upsert_search_attributes(attributes(state, seen[1]))
 
     @workflow.query(name="status", description="Where the task stands, and who is waited for")
     @lenient
@@ -265,10 +255,7 @@ class AgentTask:
     # --------------------------------------------------------------------------------------- what people send
 
     def _hear(self, form: str, raw: object) -> None:
-        try:
-            self._inbox.append(PersonAnswered(form=form, payload=read(raw)))
-        except Undecodable as error:
-            self._inbox.append(NotUnderstood(text=f"{form}: {error}"))
+        self._inbox.append(saying.heard(form, raw))
 
     @workflow.signal(
         name="approve", description='Approve. Nothing, "your name", or {"by", "request_id", "digest", "args"}'
@@ -290,17 +277,17 @@ class AgentTask:
     @workflow.signal(name="amend", description='Change the wish: {"goal", "inputs", "by"}')
     @lenient
     def amend(self, raw: RawValue = None) -> None:  # type: ignore[assignment] # the SDK's rule
-        self._inbox.append(_read_as("amend", raw, Amendment))
+        self._inbox.append(saying.read_as("amend", raw, Amendment))
 
     @workflow.signal(name="pause", description='Start nothing new: nothing, or {"by", "reason"}')
     @lenient
     def pause(self, raw: RawValue = None) -> None:  # type: ignore[assignment] # the SDK's rule
-        self._inbox.append(_read_as("pause", raw, Remark))
+        self._inbox.append(saying.read_as("pause", raw, Remark))
 
     @workflow.signal(name="resume", description='Go on: nothing, or {"by", "reason"}')
     @lenient
     def resume(self, raw: RawValue = None) -> None:  # type: ignore[assignment] # the SDK's rule
-        self._inbox.append(_read_as("resume", raw, Remark))
+        self._inbox.append(saying.read_as("resume", raw, Remark))
 
     @workflow.signal(dynamic=True, description="(any other name is recorded, and does nothing)")
     def unknown(self, name: str, _args: Sequence[RawValue]) -> None:
@@ -332,55 +319,7 @@ class AgentTask:
         return state
 
 
-def _first_state(raw: object) -> TaskState:
-    """Make or take over the state; a bad input ends the task with the reason."""
-    try:
-        if workflow.info().continued_run_id and isinstance(carried := decode(raw), dict) and "carried" in carried:
-            return TypeAdapter(TaskState).validate_python(carried["carried"])
-        spec = TaskSpec.model_validate(read(raw))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'input'}: {one['msg']}" for one in error.errors()[:10])
-        raise _bad_input(wrong) from None
-    except Undecodable as error:
-        raise _bad_input(str(error)) from None
-    return machine.start(workflow.info().workflow_id, spec, workflow.now())
-
-
-def _bad_input(wrong: str) -> ApplicationError:
-    expected = '{"agent": "...", "goal": "...", "inputs": {...}, "requested_by": "..."}'
-    return ApplicationError(
-        f"FAILED: the input of the task is wrong: {wrong}. Expected {expected}", type="FAILED", non_retryable=True
-    )
-
-
-def _read_as(form: str, raw: object, shape: type[Amendment] | type[Remark]) -> Event:
-    try:
-        said = shape.read(read(raw))
-    except (Undecodable, answers.Misfit) as error:
-        return NotUnderstood(text=f"{form}: {error}")
-    if isinstance(said, Amendment):
-        return GoalAmended(goal=said.goal, inputs=said.inputs, by=said.by)
-    kind = Paused if form == "pause" else Resumed
-    return kind(by=said.by, reason=said.reason)
-
-
 def _root_of(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {error}"[:2000]
-
-
-def _attributes(state: TaskState, waiting: tuple[str, ...]) -> list[Any]:
-    since = _WAITING_SINCE.value_set(state.since) if waiting else _WAITING_SINCE.value_unset()
-    return [
-        _STATUS.value_set(state.seen_status.value),
-        _AGENT.value_set(state.spec.agent),
-        _WAITING_FOR.value_set(_that_fit(waiting)) if waiting else _WAITING_FOR.value_unset(),
-        since,
-    ]
-
-
-def _that_fit(waiting: tuple[str, ...]) -> list[str]:
-    """Leave out the last names where they are too many; the roles come first, and the requests name everybody."""
-    sizes = accumulate(len(json.dumps(name)) + 1 for name in waiting)
-    return [name for name, size in zip(waiting, sizes, strict=True) if size <= _WAITING_FOR_BYTES]

@@ -152,6 +152,19 @@ def build(provider: Provider, **more: Any) -> dict[str, Tool]:
     return dict(build_tools(declared))
 
 
+@dataclass
+class Runs:
+    """What Temporal says of the runs of a task; `away`: it does not answer."""
+
+    open_run: str | None = "run-1"
+    away: bool = False
+
+    async def current(self, task_id: str) -> str | None:
+        if self.away:
+            raise ConnectionResetError("Temporal does not answer")
+        return self.open_run
+
+
 class Rules:
     """A policy that says what a test wants."""
 
@@ -269,6 +282,8 @@ class Bench:
     rules: Rules = field(default_factory=Rules)
     conditions: Conditions = field(default_factory=Conditions)
     heartbeats: int = 0
+    runs: Runs = field(default_factory=Runs)
+    run_id: str = "run-1"
 
     def __post_init__(self) -> None:
         self.database = ShopDatabase(self.provider)
@@ -324,7 +339,7 @@ class Bench:
     def environment(self, activity_type: str, attempt: int = 1) -> ActivityEnvironment:
         env = ActivityEnvironment()
         env.payload_converter = pydantic_data_converter.payload_converter
-        env.info = replace(env.info, activity_type=activity_type, attempt=attempt, workflow_run_id="run-1")
+        env.info = replace(env.info, activity_type=activity_type, attempt=attempt, workflow_run_id=self.run_id)
         env.on_heartbeat = self._beat
         return env
 
@@ -335,7 +350,7 @@ class Bench:
         self, tool: str, order: CallOrder, number: int = 1, env: ActivityEnvironment | None = None
     ) -> ToolReport:
         """Make one attempt of Temporal's; what the door raises is raised."""
-        door = Door(self.staff, self.ledger, self.database, self.clock, self.clock.sleep)
+        door = Door(self.staff, self.ledger, self.database, self.runs, clock=self.clock, sleep=self.clock.sleep)
         env = env or self.environment(tool, number)
         [payload] = pydantic_data_converter.payload_converter.to_payloads([order])
         return await env.run(door.call_tool, [RawValue(payload)])

@@ -129,24 +129,6 @@ async def test_receipt_is_written_as_soon_as_the_ledger_is_back(bench: Bench, ef
 @pytest.mark.parametrize(
     ("effect", "report", "requests"),
     [
-        ("transactional", SUCCEEDED, 1),
-        ("idempotent", SUCCEEDED, 2),
-        ("keyed", SUCCEEDED, 2),
-        ("probed", SUCCEEDED, 1),
-        ("unrepeatable", PERSON, 1),
-    ],
-)
-async def test_ledger_down_for_long_after_the_effect_leaves_a_doubt_that_is_resolved(
-    bench: Bench, effect: str, report: type, requests: int
-) -> None:
-    bench.ledger.faults["settle"] = ["down"] * 25
-    assert type(await bench.call(f"refund_{effect}")) is report
-    assert (len(bench.provider.applied), bench.provider.requests) == (1, requests)
-
-
-@pytest.mark.parametrize(
-    ("effect", "report", "requests"),
-    [
         ("idempotent", SUCCEEDED, 2),
         ("keyed", SUCCEEDED, 2),
         ("probed", SUCCEEDED, 1),

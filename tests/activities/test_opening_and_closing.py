@@ -27,9 +27,9 @@ from tests.activities.bench import NOT_SENT, REFUSAL, TASK, Bench
 
 
 async def open_task(bench: Bench, run_id: str = "run-1", attributes: bool = True, **changes: Any) -> OpenReport:
-    opening = Opening(bench.staff, bench.ledger, bench.clock, attributes)
+    opening = Opening(bench.staff, bench.ledger, bench.runs, bench.clock, attributes)
+    bench.run_id = bench.runs.open_run = run_id
     env = bench.environment("open_task")
-    object.__setattr__(env.info, "workflow_run_id", run_id)
     fields = {"task_id": "new", "agent": "support_desk", "goal": "g", "inputs": {"a": 1}, "requested_by": "rita"}
     return await env.run(opening.open_task, OpenOrder.model_validate(fields | changes))
 

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from core.errors import LedgerError
-from core.receipts import TRANSITIONS, Approval, Move, Row, RowState, Total
+from core.receipts import TRANSITIONS, Approval, Fenced, Move, Row, RowState, Stop, TaskRow, Total
 from ledger import MemoryLedger, open_ledger
+from ledger.switches import covers
 from tests.ledger.calls import LEASE, AnyLedger, Clock, attempt, call, task
 
 KEYS = st.sampled_from(["k1", "k2", "k3"])
+RUNS = st.sampled_from(["run-1", "run-2", "run-3", "run-4"])
+CHAINS = st.sampled_from(["run-1", "run-1", "run-2"])
 FENCES = st.integers(min_value=1, max_value=4)
 AMOUNTS = st.integers(min_value=1, max_value=60)
 
@@ -33,6 +37,7 @@ class TwoLedgers(RuleBasedStateMachine):
         self._sql = open_ledger(f"sqlite:///{Path(self._folder.name)}/ledger.db", clock=self._clock)
         self._loop.run_until_complete(self._sql.create())
         self._before: dict[str, Row] = {}
+        self._task: TaskRow | None = None
 
     def teardown(self) -> None:
         self._loop.run_until_complete(self._sql.close())
@@ -54,13 +59,16 @@ class TwoLedgers(RuleBasedStateMachine):
         key=KEYS,
         alike=st.booleans(),
         fingerprint=st.sampled_from(["same", "same", "same", "other"]),
-        repeat_of=st.sampled_from([None, "k1", "r1.k2"]),
-        undoes=st.sampled_from([None, None, "k1"]),
+        names=st.fixed_dictionaries(
+            {"repeat_of": st.sampled_from([None, "k1", "r1.k2"]), "undoes": st.sampled_from([None, None, "k1"])}
+        ),
+        run=RUNS | st.none(),
     )
-    def claim(self, key: str, alike: bool, fingerprint: str, repeat_of: str | None, undoes: str | None) -> None:
-        similarity = "alike" if alike else f"like {key}"
-        wanted = call(key, similarity=similarity, fingerprint=fingerprint, repeat_of=repeat_of, undoes=undoes)
-        self.both(lambda ledger: ledger.claim(wanted, LEASE))
+    def claim(self, key: str, alike: bool, fingerprint: str, names: dict[str, Any], run: str | None) -> None:
+        more = {"fingerprint": fingerprint, "run_id": run or self._bound(), **names}
+        wanted = call(key, similarity="alike" if alike else f"like {key}", **more)
+        outcome = self.both(lambda ledger: ledger.claim(wanted, LEASE))
+        assert isinstance(outcome, Fenced) == (self._task is not None and wanted.run_id != self._task.run_id)
 
     @rule(key=KEYS, fence=FENCES, request=st.sampled_from(["q1", "q2", None]), amount=AMOUNTS | st.none())
     def mark(self, key: str, fence: int, request: str | None, amount: int | None) -> None:
@@ -90,9 +98,45 @@ class TwoLedgers(RuleBasedStateMachine):
     def read_back(self, key: str, verified: bool) -> None:
         self.both(lambda ledger: ledger.verified(key, verified))
 
-    @rule(run=st.sampled_from(["run-1", "run-2"]), again=st.booleans(), goal=st.text(max_size=3))
-    def open_task(self, run: str, again: bool, goal: str) -> None:
-        self.both(lambda ledger: ledger.open_task(task(first_run_id=run, run_id=run, again=again, goal=goal)))
+    @rule(first=CHAINS, run=RUNS, again=st.booleans(), goal=st.text(max_size=3))
+    def open_task(self, first: str, run: str, again: bool, goal: str) -> None:
+        wanted = task(first_run_id=first, run_id=run, again=again, goal=goal)
+        self.both(lambda ledger: ledger.open_task(wanted))
+
+    @rule(run=RUNS, ancestors=st.lists(RUNS, max_size=2))
+    def bind_run(self, run: str, ancestors: list[str]) -> None:
+        self.both(lambda ledger: ledger.bind_run("refund-1", run, ancestors))
+
+    @rule(run=RUNS, instead_of=RUNS | st.none())
+    def open_epoch(self, run: str, instead_of: str | None) -> None:
+        bound = instead_of or self._bound()
+        self.both(lambda ledger: ledger.open_epoch("refund-1", run, bound))
+
+    @rule(key=KEYS, fence=FENCES, run=RUNS | st.none())
+    def send_again(self, key: str, fence: int, run: str | None) -> None:
+        until = self._clock.now + LEASE
+        again = self.both(lambda ledger: ledger.resend(key, fence, deadline=until, lease_until=until, run_id=run))
+        is_fenced_off = self._task is not None and run not in (None, self._task.run_id)
+        assert not (isinstance(again, Row) and is_fenced_off)
+
+    @rule()
+    def sweep(self) -> None:
+        """Send again what the completer finds."""
+        for row in self.both(lambda ledger: ledger.overdue()):
+            self.both(partial(attempt, clock=self._clock, key=row.key, fence=row.fence, move=Move.RESEND))
+
+    @rule(tool=st.sampled_from(["", "issue_refund", "another"]), agent=st.sampled_from(["", "support_desk"]))
+    def stop(self, tool: str, agent: str) -> None:
+        self.both(lambda ledger: ledger.stop(Stop(tool=tool, agent=agent, at=self._clock.now)))
+
+    @rule()
+    def start_all(self) -> None:
+        for stop in self.both(lambda ledger: ledger.stops()):
+            self.both(partial(_start, stop=stop))
+
+    @rule(key=KEYS, visit=st.sampled_from(["v1", "v2"]), leaves=st.booleans())
+    def visit(self, key: str, visit: str, leaves: bool) -> None:
+        self.both(lambda ledger: ledger.leave(key, visit) if leaves else ledger.enter(key, visit))
 
     @rule(number=FENCES, goal=st.text(max_size=3))
     def amend(self, number: int, goal: str) -> None:
@@ -103,12 +147,22 @@ class TwoLedgers(RuleBasedStateMachine):
         self.both(lambda ledger: ledger.spent("sum", besides=""))
         self.both(lambda ledger: ledger.twin("refund-1", "alike", "k2"))
         self.both(lambda ledger: ledger.overdue())
-        self.both(lambda ledger: ledger.task("refund-1"))
+        self.both(lambda ledger: ledger.doubts())
         self.both(_lines)
+        switches = self.both(lambda ledger: ledger.stops())
+        task = self.both(lambda ledger: ledger.task("refund-1"))
+        assert self._task is None or self._task.epoch <= task.epoch <= self._task.epoch + 1
+        opened = self._task is not None and task.epoch > self._task.epoch
         rows = self.both(lambda ledger: ledger.rows("refund-1"))
         for row in rows:
-            _check_step(self._before.get(row.key), row)
-        self._before = {row.key: row for row in rows}
+            before = self._before.get(row.key)
+            _check_step(before, row)
+            _check_fences(before, row, task, switches)
+            assert not (opened and row.state is RowState.RESERVED)
+        self._before, self._task = {row.key: row for row in rows}, task
+
+    def _bound(self) -> str:
+        return "run-1" if self._task is None else self._task.run_id
 
 
 def _check_step(before: Row | None, after: Row) -> None:
@@ -123,11 +177,23 @@ def _check_step(before: Row | None, after: Row) -> None:
         assert after == before.model_copy(update={"verified": after.verified})
 
 
+def _check_fences(before: Row | None, after: Row, task: TaskRow | None, switches: list[Stop]) -> None:
+    if before is None or after.sends == before.sends:
+        return
+    assert not any(covers(stop, after) for stop in switches)
+    if before.state is RowState.RESERVED and task is not None:
+        assert after.run_id == task.run_id
+
+
 async def _outcome(deed: Awaitable[Any]) -> Any:
     try:
         return await deed
-    except LedgerError as error:
+    except (LedgerError, LookupError) as error:
         return type(error), str(error)
+
+
+async def _start(ledger: AnyLedger, stop: Stop) -> Stop | None:
+    return await ledger.start(stop.tool, stop.agent)
 
 
 async def _lines(ledger: AnyLedger) -> list[Any]:

@@ -8,6 +8,7 @@ import pytest
 from core.errors import Stopped
 from core.receipts import Move, RowState, Stop
 from ledger import open_ledger
+from ledger.switches import stopped
 from tests.ledger.calls import LEASE, LONG, AnyLedger, Clock, approval, attempt, bring, claimed, marked, sent
 
 
@@ -91,6 +92,10 @@ async def test_switches_are_listed_oldest_first_and_turned_off_one_by_one(ledger
     assert await ledger.start() == kept
     assert await ledger.start() is None
     assert await ledger.stops() == [first]
+
+
+async def test_a_switch_that_is_lifted_while_it_is_read_still_stopped_the_call(ledger: AnyLedger) -> None:
+    assert "issue_refund was stopped until a moment ago" in str(stopped(await claimed(ledger), []))
 
 
 async def test_after_a_stop_has_returned_nothing_more_is_marked(url: str, clock: Clock) -> None:
