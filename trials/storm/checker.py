@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-from trials.storm.evidence import Application, Evidence, Notice, Row, Said
+from trials.storm.evidence import Application, Claim, Evidence, Notice, Row, Said
 from trials.storm.truth import EffectTruth, Fate, Kind, TaskTruth, Truth
 
 NAMED_WITHIN_S = 60.0
@@ -133,6 +133,14 @@ class Bench:
         return {row.key: row for row in self.evidence.rows}
 
     @cached_property
+    def by_task(self) -> Mapping[str, Sequence[Row]]:
+        """What the ledger says, by task."""
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in self.evidence.rows:
+            found[row.task_id].append(row)
+        return found
+
+    @cached_property
     def said(self) -> Mapping[str, Sequence[Said]]:
         """What people said, by memo."""
         found: dict[str, list[Said]] = defaultdict(list)
@@ -150,7 +158,7 @@ class Bench:
 
     def memo(self, row: Row) -> str:
         """Return the memo under which the bank would know a row: an undo has one of its own."""
-        return self.undos.get(row.memo, f"{row.memo}~undo") if row.is_undo else row.memo
+        return self.undos.get(row.memo, f"{row.memo}-undo") if row.is_undo else row.memo
 
     # -------------------------------------------------------------------------------------------------- the sins
 
@@ -202,11 +210,18 @@ class Bench:
                 yield self._sin(Sort.FALSE_RECEIPT, self.memo(row), what, row.task_id)
         for end in self.evidence.ends.values():
             for claim in end.claims:
-                claimed = self.by_key.get(claim.key)
-                memo = self.memo(claimed) if claimed else ""
-                if claim.outcome == "succeeded" and not self.applied.get(memo):
+                memos = [self.memo(row) for row in self._claimed(end.task_id, claim)]
+                memo = memos[0] if memos else ""
+                if claim.outcome == "succeeded" and not any(self.applied.get(one) for one in memos):
                     what = f"the task's result says {claim.key} succeeded"
                     yield self._sin(Sort.FALSE_RECEIPT, memo, what, end.task_id)
+
+    def _claimed(self, task_id: str, claim: Claim) -> Sequence[Row]:
+        """Find the rows that a claim may rest on: its own; or, of what was done already, the same tool's of the task."""
+        if not claim.already:
+            return [row for row in [self.by_key.get(claim.key)] if row is not None]
+        rows = self.by_task.get(task_id, ())
+        return [row for row in rows if row.tool == claim.tool and row.state == "SUCCEEDED"]
 
     def _phantoms(self) -> Iterator[Sin]:
         for memo, found in self.applied.items():

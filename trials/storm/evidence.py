@@ -83,10 +83,12 @@ class Consumed:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the result of a task says of one of its effects."""
+    """What the result of a task says of one of its effects. `already`: an earlier call had done it."""
 
     key: str
     outcome: str
+    tool: str = ""
+    already: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ def read_tools(path: Path) -> list[Application]:
 
 def read_rows(path: Path) -> list[Row]:
     """Read every effect of the ledger's file."""
-    return [_row(*row) for row in _select(path, _ROWS)]
+    return [_row(dict(row)) for row in _select(path, _ROWS)]
 
 
 def read_consumed(path: Path) -> list[Consumed]:
@@ -194,7 +196,7 @@ def read_consumed(path: Path) -> list[Consumed]:
 def read_people(path: Path) -> tuple[list[Said], frozenset[str], list[Notice]]:
     """Read the people's journal: what they said, which tasks asked them more than approvals, which notices came."""
     said, asked, notices = [], set(), []
-    for line in read_journal(path):
+    for _, line in read_journal(path):
         match line["who"], line["what"]:
             case "people", "says":
                 said.append(_said(line))
@@ -220,41 +222,21 @@ def _said(line: Mapping[str, Any]) -> Said:
     )
 
 
-def _row(
-    key: str,
-    task_id: str,
-    step: str,
-    tool: str,
-    kind: str,
-    args: str,
-    state: str,
-    sends: int,
-    written_off: int,
-    evidence: str | None,
-    approved_by: str,
-    message: str,
-    marked_at: str | None,
-    settled_at: str | None,
-) -> Row:
-    is_undo = tool.endswith(_UNDO)
-    given = json.loads(args)
+def _row(found: Mapping[str, Any]) -> Row:
+    is_undo = found["tool"].endswith(_UNDO)
+    given = json.loads(found["args"])
     given = given.get("args", {}) if is_undo else given
+    same = {name: found[name] for name in ("key", "task_id", "step", "tool", "state", "sends", "message")}
     return Row(
-        key=key,
-        task_id=task_id,
-        step=step,
-        tool=tool,
-        kind=kind,
+        **same,
+        kind=found["effect"],
         memo=str(given.get("memo", "")),
-        state=state,
         is_undo=is_undo,
-        sends=sends,
-        written_off=bool(written_off),
-        evidence=evidence or "",
-        approved_by=tuple(json.loads(approved_by)),
-        message=message,
-        marked_at=_seconds(marked_at),
-        settled_at=_seconds(settled_at),
+        written_off=bool(found["written_off"]),
+        evidence=found["evidence"] or "",
+        approved_by=tuple(json.loads(found["approved_by"])),
+        marked_at=_seconds(found["marked_at"]),
+        settled_at=_seconds(found["settled_at"]),
     )
 
 
@@ -262,6 +244,7 @@ def _seconds(instant: str | None) -> float | None:
     return None if instant is None else datetime.fromisoformat(instant).timestamp()
 
 
-def _select(path: Path, query: str, *values: Any) -> Iterable[tuple[Any, ...]]:
+def _select(path: Path, query: str, *values: Any) -> Iterable[sqlite3.Row]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
+        db.row_factory = sqlite3.Row
         return db.execute(query, values).fetchall()

@@ -23,11 +23,12 @@ class Journal:
         self._file.close()
 
 
-def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a journal, oldest first; a last line that a kill cut in two is left out."""
+def read_journal(path: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the lines from a byte on, each with its size in bytes; a last line that is not whole is left out."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
+        lines.seek(offset)
         for line in lines:
-            if line.endswith("\n"):
-                yield json.loads(line)
+            if line.endswith(b"\n"):
+                yield len(line), json.loads(line)

@@ -6,8 +6,7 @@ Every actor runs until it is cancelled, and writes into the journal what it did,
 import asyncio
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -123,17 +122,3 @@ class Deployer:
             await worker.ended()
             self.done += 1
             await asyncio.sleep(0.2)
-
-
-@asynccontextmanager
-async def acting(*actors: WorkerNemesis | ServerNemesis | LedgerNemesis | Deployer) -> AsyncIterator[None]:
-    """Have actors run for as long as a block does."""
-    running = [asyncio.create_task(actor.run()) for actor in actors]
-    try:
-        yield
-    finally:
-        for one in running:
-            one.cancel()
-        for one in running:
-            with suppress(asyncio.CancelledError):
-                await one

@@ -253,9 +253,9 @@ def effect_of(task: TaskTruth, args: Mapping[str, Any]) -> EffectTruth | None:
 
 
 def memo_of(args: Mapping[str, Any], tool: str) -> str:
-    """Return the business id of a call; an undo's is that of the effect with `~undo` behind it."""
+    """Return the business id of a call; an undo's is that of the effect with `-undo` behind it."""
     inner = args.get("args") if tool.endswith(".undo") else None
-    return f"{inner.get('memo', '')}~undo" if isinstance(inner, dict) else str(args.get("memo", ""))
+    return f"{inner.get('memo', '')}-undo" if isinstance(inner, dict) else str(args.get("memo", ""))
 
 
 def memo_of_key(ledger: Path, key: str) -> str:
