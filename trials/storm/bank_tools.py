@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from tools import Call, Refused, tool
 from trials.storm.bank_answers import PATIENCE_S, SETTLE_S
-from trials.storm.truth import CLOSED_PREFIX
+from trials.storm.truth import CLOSED_PREFIX, undo_memo
 
 BANK, DATABASE = "STORM_BANK", "STORM_DATABASE"
 
@@ -154,7 +154,7 @@ def _wish(memo: str, account: str, amount_cents: int) -> dict[str, Any]:
 
 
 def _back(args: Any) -> dict[str, Any]:
-    return _wish(f"{args.memo}-undo", args.account, -args.amount_cents)
+    return _wish(undo_memo(args.memo), args.account, -args.amount_cents)
 
 
 async def _send(call: Call, method: str, path: str, wish: dict[str, Any], version: int | None = None) -> Any:

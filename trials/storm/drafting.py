@@ -17,6 +17,7 @@ from trials.storm.truth import (
     TaskTruth,
     Why,
     fee_cents,
+    undo_memo,
 )
 
 Step = dict[str, Any]
@@ -74,7 +75,7 @@ class Draft:
     def undo(self, effect: EffectTruth) -> None:
         """Add what takes an effect back."""
         taken_back = {
-            "memo": f"{effect.memo}-undo",
+            "memo": undo_memo(effect.memo),
             "kind": UNDO_KINDS[effect.kind],
             "tool": f"{effect.tool}.undo",
             "amount_cents": -effect.amount_cents,

@@ -165,3 +165,8 @@ class Truth(Part):
 def fee_cents(account: str) -> int:
     """Return the fee that the bank names for an account (101 to 999 cents), for plans that use what they read."""
     return 101 + sum(account.encode()) * 7 % 899
+
+
+def undo_memo(memo: str) -> str:
+    """Name the effect that takes another one back."""
+    return f"{memo}~undo"
