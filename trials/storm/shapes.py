@@ -22,9 +22,9 @@ class Shape:
 def shapes() -> tuple[Shape, ...]:
     """Return all shapes."""
     return (
-        Shape("single", 6, single, takes_blows=True),
+        Shape("single", 4, single, takes_blows=True),
         Shape("chain", 24, chain, takes_blows=True),
-        Shape("fan", 26, fan, takes_blows=True),
+        Shape("fan", 28, fan, takes_blows=True),
         Shape("asked", 20, asked, takes_blows=True),
         Shape("rejected", 4, rejected),
         Shape("rejected_for_another", 4, rejected_for_another),
