@@ -21,7 +21,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities import Needs, TemporalRuns, build_activities
+from activities import Completer, Needs, TemporalRuns, build_activities, build_completer
 from cli.attributes import register_attributes, register_command
 from cli.connection import connect
 from cli.errors import Exit, explain
@@ -51,6 +51,7 @@ class Runtime:
     agents: AgentFolders
     ledger: SqlLedger
     worker: Worker
+    completer: Completer
 
 
 @asynccontextmanager
@@ -77,7 +78,7 @@ async def open_runtime(settings: Settings, environ: Mapping[str, str]) -> AsyncI
             clock=_utc_now,
             search_attributes=await _has_search_attributes(client),
         )
-        yield Runtime(client, agents, ledger, build_worker(client, settings, needs))
+        yield Runtime(client, agents, ledger, build_worker(client, settings, needs), build_completer(needs))
 
 
 def build_worker(client: Client, settings: Settings, needs: Needs) -> Worker:
@@ -144,8 +145,9 @@ async def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     """Poll until SIGTERM or Ctrl-C, then drain."""
     log = structlog.get_logger()
     async with open_runtime(settings, environ) as runtime:
-        stop = asyncio.create_task(_stopped_by_signal().wait())
+        stop, stop_completing = asyncio.create_task(_stopped_by_signal().wait()), asyncio.Event()
         polling = asyncio.create_task(runtime.worker.run())
+        completing = asyncio.create_task(runtime.completer.run(stop_completing))
         log.info(
             "worker.started",
             server=runtime.client.service_client.config.target_host,
@@ -156,9 +158,11 @@ async def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         )
         await asyncio.wait({polling, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
+        stop_completing.set()
         if not polling.done():
             log.info("worker.draining", patience_s=_patience(settings, runtime.agents).total_seconds())
             await runtime.worker.shutdown()
+        await completing  # it hears out what it is sending
         await polling
         log.info("worker.stopped")
 

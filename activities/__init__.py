@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from activities.alarms import Alarms
 from activities.closing import Closing
+from activities.completing import Completer
 from activities.door import Door
 from activities.opening import Opening
 from activities.people import People
@@ -14,7 +16,19 @@ from activities.undoing import Undoing
 from activities.visit import Clock
 from core.ports import Agents, Ledger, Notifier, Planners, Runs, Transactions
 
-__all__ = ["Closing", "Door", "Needs", "Opening", "People", "Planning", "TemporalRuns", "Undoing", "build_activities"]
+__all__ = [
+    "Closing",
+    "Completer",
+    "Door",
+    "Needs",
+    "Opening",
+    "People",
+    "Planning",
+    "TemporalRuns",
+    "Undoing",
+    "build_activities",
+    "build_completer",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +59,9 @@ def build_activities(needs: Needs) -> list[Callable[..., Any]]:
         Undoing(needs.agents, needs.ledger).list_effects,
         People(needs.notifiers).notify,
     ]
+
+
+def build_completer(needs: Needs) -> Completer:
+    """Build what settles the calls that no task looks after; the worker runs it beside its polling."""
+    alarms = Alarms(needs.agents, needs.ledger, needs.notifiers, needs.runs, needs.clock)
+    return Completer(needs.agents, needs.ledger, needs.transactions, needs.runs, alarms, needs.clock)

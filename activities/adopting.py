@@ -84,6 +84,7 @@ async def _adopted(ledger: Ledger, row: Row, tool: Tool | None) -> Adopted:
         verified=row.verified,
         approved_by=row.approved_by,
         message=row.message[:_MESSAGE],
+        undoes=row.undoes or "",
     )
 
 

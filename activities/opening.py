@@ -49,7 +49,7 @@ class Opening:
         return await self.ledger.open_task(task)
 
     async def _opened(self, agent: Agent, task: TaskRow) -> TaskOpened:
-        here = {"namespace": task.namespace, "search_attributes": self.search_attributes, "rereads": True}
+        here = {"namespace": task.namespace, "search_attributes": self.search_attributes}
         known = await inherit(self.ledger, task.task_id, agent.tools)
         return TaskOpened(
             profile=agent.profile.model_copy(update=here),

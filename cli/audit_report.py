@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from cli.passages import Passage, Spoken
+from cli.runs import Run
 from core.receipts import Line, Row, TaskRow
 from core.record import Json, Record
 
@@ -72,7 +73,10 @@ class StepAudit(Record):
 
 
 class Audit(Record):
-    """Everything that is written down about a task. `missing`: sources that could not be read, and why."""
+    """Everything that is written down about a task. `missing`: sources that could not be read, and why.
+
+    ``runs``: where the task's id had several.
+    """
 
     task_id: str
     agent: str = ""
@@ -81,6 +85,7 @@ class Audit(Record):
     requested_by: str = ""
     status: str = ""
     answer: str = ""
+    runs: tuple[Run, ...] = ()
     plans: tuple[PlanAudit, ...] = ()
     steps: tuple[StepAudit, ...] = ()
     people: tuple[Spoken, ...] = ()
@@ -95,6 +100,7 @@ class Sources(Record):
     rows: tuple[Row, ...] = ()
     lines: tuple[Line, ...] = ()
     bodies: dict[str, Json] = {}
+    runs: tuple[Run, ...] = ()
     passages: tuple[Passage, ...] = ()
     spoken: tuple[Spoken, ...] = ()
 
@@ -112,6 +118,7 @@ def join(task_id: str, found: Sources) -> Audit:
     return Audit(
         task_id=task_id,
         **wish,
+        runs=found.runs,
         plans=tuple(_plan(line) for line in found.lines if line.event in _PLANNING),
         steps=tuple(sorted(named, key=lambda one: one.at)),
         people=_judged(found),

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cli.audit_report import Approved, Audit, PlanAudit, StepAudit
 from cli.passages import Spoken
+from cli.runs import Run
 from cli.screen import as_text, coloured, cut, grid, span
 from core.card import visible
 from core.receipts import Line
@@ -28,6 +29,8 @@ _STYLES = {"SUCCEEDED": "green", "observed": "green", "FAILED": "red", "IN_DOUBT
 def audit_picture(audit: Audit, *, full: bool) -> RenderableType:
     """Draw an audit; `full` shows every value uncut."""
     parts: list[RenderableType] = [_about(audit)]
+    if audit.runs:
+        parts += [_title("Runs"), *(_run(one) for one in audit.runs)]
     if audit.plans:
         parts += [_title("Planning"), *(_plan(one, full) for one in audit.plans)]
     if audit.steps:
@@ -57,6 +60,21 @@ def _about(audit: Audit) -> Table:
         ("answer", audit.answer),
         ("planning", calls if audit.plans else ""),
     )
+
+
+_BEGAN = {
+    "first": "the first run",
+    "continued": "went on as new",
+    "reset": "was reset to an earlier point",
+    "again": "was run again",
+}
+
+
+def _run(one: Run) -> RenderableType:
+    how = _BEGAN.get(one.how, one.how)
+    ended = f" at {_clock(one.ended_at)}" if one.ended_at else ""
+    words = f"  {how}; {one.status.lower().replace('_', ' ')}{ended}"
+    return Text.assemble((_clock(one.at), "dim"), f"  {one.run_id}", (words, "dim"))
 
 
 def _plan(one: PlanAudit, full: bool) -> RenderableType:

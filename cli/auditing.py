@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -11,17 +12,17 @@ from cli.audit_report import Audit, Sources, join
 from cli.audit_view import audit_picture
 from cli.connection import connect
 from cli.errors import Exit, Unreachable
-from cli.histories import fetch_runs
 from cli.opening import leave
 from cli.options import AsJson, ConfigPath, TaskId
 from cli.outcomes import Outcome
 from cli.passages import Passage, Spoken, passages, spoken
+from cli.runs import Run, runs_of, which_counts
 from cli.screen import Screen
 from cli.tasks import Task
 from config.settings import Settings, load
 from core.errors import CallerError, LedgerDown
 from core.ports import Ledger
-from core.receipts import Line, Row
+from core.receipts import Line, Row, TaskRow
 from core.record import Json
 
 _LARGEST = 8 * 1024 * 1024
@@ -49,12 +50,13 @@ async def make_audit(settings: Settings, task_id: str) -> Audit:
     """
     missing: list[str] = []
     from_ledger = await _from_ledger(settings, task_id, missing)
-    from_temporal, outcome, is_running = await _from_temporal(settings, task_id, missing)
+    from_temporal, outcome, is_running = await _from_temporal(settings, task_id, from_ledger.task, missing)
     if from_ledger.task is None and not from_temporal.passages and not is_running and outcome is None:
         if len(missing) > 1:
             raise Unreachable("; ".join(missing))
         raise CallerError(f"nothing is known of a task {task_id!r}" + (f" ({missing[0]})" if missing else ""))
-    both = from_ledger.model_copy(update={"passages": from_temporal.passages, "spoken": from_temporal.spoken})
+    history = {name: getattr(from_temporal, name) for name in ("runs", "passages", "spoken")}
+    both = from_ledger.model_copy(update=history)
     status = outcome.status if outcome else "RUNNING" if is_running else ""
     answer = outcome.result.answer if outcome and outcome.result else ""
     return join(task_id, both).model_copy(update={"status": status, "answer": answer, "missing": tuple(missing)})
@@ -94,22 +96,36 @@ def _decoded(body: bytes) -> Json:
         return body.decode("utf-8", "backslashreplace")
 
 
-async def _from_temporal(settings: Settings, task_id: str, missing: list[str]) -> tuple[Sources, Outcome | None, bool]:
+async def _from_temporal(
+    settings: Settings, task_id: str, bound: TaskRow | None, missing: list[str]
+) -> tuple[Sources, Outcome | None, bool]:
     try:
-        task = Task(await connect(settings), task_id)
+        task = await which_counts(Task(await connect(settings), task_id), bound)
         outcome = await task.outcome()
-        found, said = await _history(task)
+        sources = await _history(task)
     except CallerError:
         missing.append("Temporal does not know this task (any more): attempts, latencies and signals are missing")
         return Sources(), None, False
     except (Unreachable, RPCError) as error:
         missing.append(f"attempts, latencies and signals are missing: {error}")
         return Sources(), None, False
-    return Sources(passages=tuple(found), spoken=tuple(said)), outcome, outcome is None
+    return sources, outcome, outcome is None
 
 
-async def _history(task: Task) -> tuple[list[Passage], list[Spoken]]:
-    runs = [run async for run in fetch_runs(task)]
-    found = [passage for run in reversed(runs) for passage in passages(run.events)]
-    said = [one for run in reversed(runs) for one in spoken(run.events)]
-    return found, said
+async def _history(task: Task) -> Sources:
+    """Read all runs. A reset copies the events before it into the new run: these are told once."""
+    runs = await runs_of(task)
+    found: dict[tuple[object, ...], Passage] = {}
+    said: dict[tuple[object, ...], Spoken] = {}
+    for _, history in runs:
+        found |= {(one.activity, one.step, one.key, one.at): one for one in passages(history.events)}
+        said |= {(one.form, one.at, one.identity, str(one.payload)): one for one in spoken(history.events)}
+    return Sources(
+        runs=_told_apart(run for run, _ in runs), passages=tuple(found.values()), spoken=tuple(said.values())
+    )
+
+
+def _told_apart(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """One run needs no list."""
+    found = tuple(runs)
+    return found if len(found) > 1 else ()

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from rich.table import Table
@@ -19,10 +19,12 @@ from cli.errors import Exit, Unreachable, explain
 from cli.opening import leave
 from cli.options import AsJson, ConfigPath
 from cli.screen import Screen
+from cli.stopping import start_command
 from config.settings import Settings, connect_options, load
 from core.card import visible
 from core.errors import LastmileError, PlannerDown
 from core.ports import Agent
+from core.receipts import Row, RowState, Stop
 from core.record import Record
 
 
@@ -81,7 +83,7 @@ def _table(findings: list[Finding]) -> Table:
 
 
 async def _examine(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
-    findings = [_config(settings), *_agents(settings, environ), await _ledger(settings)]
+    findings = [_config(settings), *_agents(settings, environ), *await _ledger(settings)]
     return findings + [one async for one in _temporal(settings)]
 
 
@@ -145,23 +147,39 @@ def _route(agent: Agent, settings: Settings, environ: Mapping[str, str]) -> Iter
         yield Finding(check=f"agent {agent.name}", verdict=Verdict.OK, found=f"plans with {', then '.join(usable)}")
 
 
-async def _ledger(settings: Settings) -> Finding:
+async def _ledger(settings: Settings) -> list[Finding]:
     from ledger import open_ledger  # noqa: PLC0415 - brings the database library
     from ledger.address import parse_address  # noqa: PLC0415
 
     try:
         ledger = open_ledger(settings.ledger)
     except LastmileError as error:
-        return Finding(check="ledger", verdict=Verdict.WRONG, found=str(error), mend="set `ledger` in lastmile.toml")
+        return [Finding(check="ledger", verdict=Verdict.WRONG, found=str(error), mend="set `ledger` in lastmile.toml")]
     try:
         await ledger.create()
         await ledger.amend_task("", "", {}, 0)  # changes nothing, but has to take the lock of a writer
+        stops, open_ones = await ledger.stops(), await ledger.doubts()
     except LastmileError as error:
         mend = "start the database, or set `ledger` in lastmile.toml"
-        return Finding(check="ledger", verdict=Verdict.DOWN, found=str(error), mend=mend)
+        return [Finding(check="ledger", verdict=Verdict.DOWN, found=str(error), mend=mend)]
     finally:
         await ledger.close()
-    return Finding(check="ledger", verdict=Verdict.OK, found=f"writable: {parse_address(settings.ledger)}")
+    writable = Finding(check="ledger", verdict=Verdict.OK, found=f"writable: {parse_address(settings.ledger)}")
+    return [writable, *_in_force(stops), *_in_doubt(open_ones)]
+
+
+def _in_force(stops: Sequence[Stop]) -> Iterator[Finding]:
+    for one in stops:
+        yield Finding(
+            check="stop", verdict=Verdict.WARNING, found=str(one), mend=f"python starter.py {start_command(one)}"
+        )
+
+
+def _in_doubt(rows: Sequence[Row]) -> Iterator[Finding]:
+    waiting = [row for row in rows if row.state is RowState.NEEDS_PERSON]
+    if waiting:
+        found = f"{len(waiting)} calls were sent, and only a person can say what became of them"
+        yield Finding(check="doubts", verdict=Verdict.WARNING, found=found, mend="python starter.py doubts")
 
 
 async def _temporal(settings: Settings) -> AsyncIterator[Finding]:

@@ -12,13 +12,13 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
 from cli.connection import connect
 from cli.errors import Exit, Unreachable
 from cli.opening import Desk, at_the_desk, leave
 from cli.options import AsJson, ConfigPath, TaskId, read_file
+from cli.runs import fetch_history, fetch_runs, task_that_counts
 from cli.screen import Screen
 from cli.tasks import Task
 from config.settings import load
@@ -42,7 +42,7 @@ def history(
     task_id: TaskId,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")] = None,
     run: Annotated[
-        str, typer.Option("--run", help="Which run, where a task went on in several (default: the last).")
+        str, typer.Option("--run", help="Which run, where a task went on in several (default: the one that counts).")
     ] = "",
     config: ConfigPath = None,
     as_json: AsJson = False,
@@ -50,7 +50,7 @@ def history(
     """Take out the event history as JSON, as Temporal's own tools read and write it."""
 
     async def verb(desk: Desk) -> Exit:
-        found = await fetch_history(desk.task(task_id), run)
+        found = await fetch_history(desk.task(task_id) if run else await task_that_counts(desk, task_id), run)
         text = found.to_json()
         if output is None:
             desk.screen.out.file.write(text + "\n")
@@ -69,27 +69,6 @@ def _write(path: Path, text: str) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CallerError(f"{str(path)!r} cannot be written: {reason}") from None
-
-
-async def fetch_history(task: Task, run_id: str = "") -> WorkflowHistory:
-    """Return the history of one run of a task; "" means the latest. Raises CallerError when there is none."""
-    await task.describe()
-    handle = task.client.get_workflow_handle(task.id, run_id=run_id or None)
-    try:
-        return await handle.fetch_history()
-    except RPCError as error:
-        raise CallerError(f"the task {task.id!r} has no run {run_id!r}: {error.message}") from None
-
-
-async def fetch_runs(task: Task) -> AsyncIterator[WorkflowHistory]:
-    """Yield the histories of all runs that a task went through, the latest first."""
-    run_id = ""
-    while True:
-        found = await fetch_history(task, run_id)
-        yield found
-        run_id = found.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
-        if not run_id:
-            return
 
 
 def replay(

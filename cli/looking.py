@@ -17,9 +17,11 @@ from cli.live import watch as watch_task
 from cli.opening import Desk, at_the_desk
 from cli.options import AsJson, ConfigPath, TaskId, word_option
 from cli.outcomes import Outcome
+from cli.runs import task_that_counts
 from cli.screen import ago, coloured
+from cli.stopping import show_stops
 from cli.task_view import ending
-from cli.tasks import NoWorker
+from cli.tasks import NoWorker, Task
 from core import names
 from core.card import visible
 from core.errors import CallerError
@@ -87,6 +89,7 @@ def ls(
 
     async def verb(desk: Desk) -> Exit:
         found = await list_tasks(desk, wanted, limit)
+        await show_stops(desk)
         desk.screen.show(_table(found) if found else "no tasks")
         if len(found) == limit:
             desk.screen.show(Text(f"only the newest {limit} are shown; see --limit", style="dim"))
@@ -161,8 +164,9 @@ def show(task_id: TaskId, config: ConfigPath = None, as_json: AsJson = False) ->
     """Show a task: where it stands, its steps, what it asks and of whom, or how it ended."""
 
     async def verb(desk: Desk) -> Exit:
-        outcome = await desk.task(task_id).outcome()
+        outcome = await (await task_that_counts(desk, task_id)).outcome()
         if outcome is None:
+            await show_stops(desk)
             return await _show_running(desk, task_id)
         desk.screen.show(Text(visible(task_id), style="bold"), ending(outcome))
         desk.screen.data(_ended(task_id, outcome))
@@ -195,9 +199,9 @@ def watch(task_id: TaskId, config: ConfigPath = None, as_json: AsJson = False) -
     """Follow a task to its end, live. With --json: a line for each change, the last one with the result."""
 
     async def verb(desk: Desk) -> Exit:
-        task = desk.task(task_id)
-        await task.describe()
-        outcome = await (_stream(desk, task_id) if as_json else watch_task(desk.screen, task))
+        task = await task_that_counts(desk, task_id)
+        await show_stops(desk)
+        outcome = await (_stream(desk, task) if as_json else watch_task(desk.screen, task))
         if not as_json:
             show_end(desk.screen, outcome)
         return Exit.DONE if outcome.is_completed else Exit.NO
@@ -205,10 +209,10 @@ def watch(task_id: TaskId, config: ConfigPath = None, as_json: AsJson = False) -
     at_the_desk(verb, config=config, as_json=as_json)
 
 
-async def _stream(desk: Desk, task_id: str) -> Outcome:
-    async for seen in follow(desk.task(task_id)):
+async def _stream(desk: Desk, task: Task) -> Outcome:
+    async for seen in follow(task):
         if seen.outcome is not None:
-            desk.screen.data(_ended(task_id, seen.outcome), on_one_line=True)
+            desk.screen.data(_ended(task.id, seen.outcome), on_one_line=True)
             return seen.outcome
         if seen.status is not None:
             requests = [one.model_dump(mode="json") for one in seen.requests]

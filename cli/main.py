@@ -10,7 +10,20 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import agents, auditing, deciding, demonstrating, developing, diagnosing, histories, looking, running, steering
+from cli import (
+    agents,
+    auditing,
+    deciding,
+    demonstrating,
+    developing,
+    diagnosing,
+    doubting,
+    histories,
+    looking,
+    running,
+    steering,
+    stopping,
+)
 from cli.connection import silence_sdk
 from cli.errors import Exit, explain
 from cli.screen import Screen
@@ -22,6 +35,7 @@ _VERBS: dict[str, Sequence[Callable[..., None]]] = {
     "Tasks": (running.run, looking.ls, looking.show, looking.watch),
     "Answers": (deciding.approve, deciding.reject, deciding.answer),
     "Steering": (steering.pause, steering.resume, steering.cancel, steering.amend),
+    "Emergencies": (stopping.stop, stopping.start, doubting.doubts, doubting.settle),
     "Records": (auditing.audit, histories.history, histories.replay),
     "Set-up": (agents.tools, diagnosing.doctor, developing.dev, demonstrating.demo),
 }

@@ -11,7 +11,7 @@ from rich.text import Text
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from cli.errors import Exit, faults_of
+from cli.errors import Declined, Exit, faults_of
 from cli.live import show_end, watch
 from cli.opening import Desk, at_the_desk
 from cli.options import AsJson, By, ConfigPath, NewId
@@ -35,7 +35,10 @@ def run(
     ] = None,
     inputs: Annotated[Path | None, typer.Option("--inputs", metavar="FILE.json", help="Inputs from a file.")] = None,
     by: By = "",
-    again: Annotated[bool, typer.Option("--again", help="Allow an id that has run before.")] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Run a task again that failed, expired or was cancelled; what it did stays done."),
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the task to its end.")] = False,
     config: ConfigPath = None,
     as_json: AsJson = False,
@@ -61,9 +64,12 @@ def run(
 async def start(desk: Desk, name: str, spec: TaskSpec) -> bool:
     """Start the workflow (True), or take up the one that runs under this id with the same wish (False).
 
-    Raises CallerError for an id that ran before, and for one that runs with another wish.
+    Raises CallerError for an id that ran before, and for one that runs with another wish; Declined for one that is to
+    run again although it runs still.
     """
     before = await _latest_run(desk.task(name))
+    if spec.again and before is not None:
+        await _require_ended(desk, name)
     try:
         handle = await desk.client.start_workflow(
             names.WORKFLOW,
@@ -81,6 +87,11 @@ async def start(desk: Desk, name: str, spec: TaskSpec) -> bool:
         ) from None
     await _require_same_wish(desk.task(name), spec)
     return handle.result_run_id != before
+
+
+async def _require_ended(desk: Desk, name: str) -> None:
+    if await desk.task(name).outcome() is None:
+        raise Declined(f"the task {name!r} still runs; to change what it wants, use `amend`; to end it, `cancel`")
 
 
 async def _latest_run(task: Task) -> str | None:

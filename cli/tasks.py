@@ -36,15 +36,16 @@ class NoWorker(Unreachable):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task by its id. Every method raises CallerError when Temporal does not know it."""
+    """A task by its id. Every method raises CallerError when Temporal does not know it. `run_id` None: the latest."""
 
     client: Client
     id: str
+    run_id: str | None = None
 
     @property
     def handle(self) -> WorkflowHandle[Any, Any]:
-        """Temporal's handle of the latest run."""
-        return self.client.get_workflow_handle(self.id)
+        """Temporal's handle of the run."""
+        return self.client.get_workflow_handle(self.id, run_id=self.run_id)
 
     async def describe(self) -> WorkflowExecutionDescription:
         """Return what the server knows without asking a worker."""

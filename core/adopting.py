@@ -138,7 +138,7 @@ def _step(round_number: int, one: Adopted, taken: dict[str, Step]) -> Step:
     )
 
 
-_SAME_FIELDS = {"key", "intent", "revision", "result", "blob", "size", "preview", "verified", "approved_by"}
+_SAME_FIELDS = {"key", "intent", "revision", "result", "blob", "size", "preview", "verified", "approved_by", "undoes"}
 
 
 def _name(round_number: int, one: Adopted, taken: dict[str, Step]) -> str:

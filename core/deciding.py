@@ -118,7 +118,7 @@ def _stuck(state: TaskState, request: Request, answer: Answer) -> TaskState:
             return end(state, EndStatus.FAILED, reason + (f": {answer.comment}" if answer.comment else ""))
         case "replan":
             return _go_on(_afresh(_grant(state, request)), answer.replan or answer.text or answer.comment)
-        case "skip":
+        case "skip" if request.cause != "reset":  # then there is nothing to leave out
             return _skip(_grant(state, request), request, step, answer)
         case _:
             return _retry(_grant(state, request), request, step, answer)

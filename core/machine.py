@@ -48,7 +48,7 @@ from core.messages import (
 from core.plan import Fault
 from core.planning import enter_planning, route_model, take_plan, take_refusal, take_unavailable, unpark
 from core.profile import EndStatus
-from core.task import Stage, TaskSpec, TaskState
+from core.task import Stage, Status, TaskSpec, TaskState
 from core.views import status_of
 from core.visible import visible
 
@@ -118,7 +118,9 @@ def decide(state: TaskState) -> tuple[TaskState, list[Command]]:
     state = advancing.advance(state)
     status = status_of(state)
     if status is not state.seen_status:
-        state = change(state, seen_status=status, since=state.now)
+        is_parked_again = status is Status.WAITING and state.planning.parked_at is not None
+        since = state.planning.parked_at if is_parked_again else state.now
+        state = change(state, seen_status=status, since=since)
     return state, advancing.commands(state)
 
 

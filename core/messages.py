@@ -257,6 +257,7 @@ class Adopted(Message):
 
     ``step``: its id there. ``outcome``: succeeded; unknown (written off by a person); open: not known yet, and this
     run finds out. ``args`` and ``result`` may be cut for showing; the ledger has all. ``terms``: for the door.
+    ``undoes``: key of the effect that it takes back.
     """
 
     step: str
@@ -274,6 +275,7 @@ class Adopted(Message):
     verified: bool | None = None
     approved_by: tuple[str, ...] = ()
     message: Text = ""
+    undoes: str = ""
 
 
 class TaskOpened(Message):

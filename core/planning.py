@@ -118,7 +118,8 @@ def take_unavailable(state: TaskState, event: PlannerUnavailable) -> TaskState:
     if route_model(state) is not None:
         return enter_planning(state)
     pause = min(_FIRST_PARK * 2 ** min(planning.parks, _MOST_DOUBLINGS), _LONGEST_PARK)
-    state = replan(state, route=0, floor=0, parks=planning.parks + 1)
+    since = planning.parked_at if planning.parks else state.now
+    state = replan(state, route=0, floor=0, parks=planning.parks + 1, parked_at=since)
     state = change(state, stage=Stage.PARKED, retry_at=state.now + pause)
     return (
         tell_owner(state, f"parked{planning.call}", f"no language model answers: {event.reason}")

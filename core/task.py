@@ -86,13 +86,12 @@ class Ending(Message):
 class Undoing(Message):
     """Where taking back stands, once the task is to end in a way at which its agent undoes.
 
-    ``below``: where the ledger's list goes on (None = at the top); ``is_listed``: that was all of it; ``entry``: counts
-    how often it was asked for; ``waiting``: what is to be undone, next first; ``fault``: why it cannot be listed.
+    ``below``: where the ledger's list goes on (None = at the top); ``is_listed``: that was all of it; ``waiting``: what
+    is to be undone, next first; ``fault``: why it cannot be listed.
     """
 
     below: int | None = None
     is_listed: bool = False
-    entry: int = 1
     waiting: tuple[Undoable, ...] = ()
     fault: str = ""
 
@@ -111,8 +110,8 @@ class Planning(Message):
 
     ``call``: number of the call under way or next; ``route``: index of the model in use; ``floor``: those before it
     are down; ``replies`` and ``spent_errors`` are for the scripted model; ``refused``: refusals in a row by this model;
-    ``parks``: how often every model was down in a row; ``faults`` and ``instructions`` go to the planner;
-    ``candidate``: a plan that waits for a person's word; ``last_input``: tokens of the last prompt.
+    ``parks``: how often every model was down in a row, ``parked_at``: since when; ``faults`` and ``instructions`` go to
+    the planner; ``candidate``: a plan that waits for a person's word; ``last_input``: tokens of the last prompt.
     """
 
     call: int = 0
@@ -124,6 +123,7 @@ class Planning(Message):
     spent_errors: dict[str, int] = {}
     refused: int = 0
     parks: int = 0
+    parked_at: datetime | None = None
     faults: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()
     without_tools: tuple[str, ...] = ()
@@ -144,8 +144,9 @@ class TaskState(Record):
     ``steps``: of the round under way; ``past``: ended steps of earlier rounds (oldest folded away when large).
     ``plan_digest``: of the plan under way; empty once the wish was amended, and while effects of an earlier run are
     looked after. ``epoch``: counts resets and runs under the same id, as the ledger does.
-    ``extra``: allowances that the owner granted beyond the limits. ``calls_seen``: how often the same call brought the
-    same result; ``failed_plans``: digests. ``unaccepted``: the last answers that did not fit, newest last.
+    ``listings``: how often the list of what can be undone was begun. ``extra``: allowances that the owner granted
+    beyond the limits. ``calls_seen``: how often the same call brought the same result; ``failed_plans``: digests.
+    ``unaccepted``: the last answers that did not fit, newest last.
     """
 
     task_id: str
@@ -184,6 +185,7 @@ class TaskState(Record):
     epoch: int = 0
     ending: Ending | None = None
     undoing: Undoing | None = None
+    listings: int = 0
     answer: str = ""
     final: EndStatus | None = None
 

@@ -24,7 +24,8 @@ def is_wanted(state: TaskState) -> bool:
 def begin(state: TaskState) -> TaskState:
     """Put away what was planned, and ask for what stands."""
     past = {**state.past, **state.steps}
-    return change(state, undoing=Undoing(), past=past, steps={}, stage=Stage.ACTING, retry_at=None)
+    state = change(state, past=past, steps={}, stage=Stage.ACTING, retry_at=None)
+    return change(state, undoing=Undoing(), listings=state.listings + 1)
 
 
 def advance(state: TaskState) -> TaskState:
@@ -69,7 +70,7 @@ def next_list(state: TaskState) -> ListEffects | None:
         return None
     if any(step.phase.is_open for step in state.steps.values()):
         return None
-    return ListEffects(below=undoing.below, entry=undoing.entry)
+    return ListEffects(below=undoing.below, entry=state.listings)
 
 
 def take_list(state: TaskState, event: EffectsListed) -> TaskState:
@@ -128,7 +129,7 @@ def _retry(state: TaskState, step: Step | None) -> TaskState:
     if step is not None:
         return revise(state, step, message="")
     undoing = state.undoing or Undoing()
-    return change(state, undoing=undoing.model_copy(update={"fault": "", "entry": undoing.entry + 1}))
+    return change(state, undoing=undoing.model_copy(update={"fault": ""}), listings=state.listings + 1)
 
 
 def _stop(state: TaskState, why: str) -> TaskState:

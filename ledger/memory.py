@@ -97,7 +97,7 @@ class MemoryLedger:
         return sorted(filter(self._is_over, sent), key=lambda row: row.lease_until)[:limit]
 
     async def doubts(self, limit: int = 1000) -> list[Row]:
-        return [row for row in self._rows.values() if self._is_doubt(row)][:limit]
+        return sorted(filter(self._is_doubt, self._rows.values()), key=lambda row: row.opened_at)[:limit]
 
     def _is_doubt(self, row: Row) -> bool:
         if row.state is RowState.NEEDS_PERSON:

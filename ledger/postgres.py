@@ -1,4 +1,12 @@
-"""A ledger on a PostgreSQL server, shared by many workers. READ COMMITTED is enough: every move compares and sets."""
+"""A ledger on a PostgreSQL server, shared by many workers. READ COMMITTED is enough: every move compares and sets.
+
+Clocks: times come from the workers, not from the server, since a lease ends with the deadline that the worker set its
+own timer to. So a worker whose clock is ahead by S looks at the calls of others S too early; one that is behind, S too
+late. Too early is harmless to a call that is only RESERVED (the fence goes up, the first mark fails) and to one that
+may be sent again (the provider sees one key); of an unrepeatable one a person is asked too early, and a later receipt
+is still taken. Only a probe's "it is not there" is believed too early: so keep the clocks of workers closer
+together than the shortest `settle_time` of a probed tool (NTP: some milliseconds).
+"""
 
 from datetime import timedelta
 

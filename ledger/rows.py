@@ -97,7 +97,7 @@ _OVERDUE = (
 _DOUBTS = (
     select(effects)
     .where(_is_unsettled, or_(_lease_is_over, state_is(RowState.NEEDS_PERSON)))
-    .order_by(_c.seq)
+    .order_by(_c.opened_at, _c.seq)  # by `seq` alone SQLite reads the whole table in that order
     .limit(bindparam("how_many"))
 )
 _CANCEL_RESERVED = (

@@ -20,7 +20,7 @@ from activities import Needs, TemporalRuns, build_activities
 from core import names
 from core.errors import CallerError
 from core.ports import Agent, Agents, Case, Do, Ledger, Notice, Verdict
-from core.profile import Ladder, Limits, Model, Profile
+from core.profile import EndStatus, Ladder, Limits, Model, Profile
 from core.record import Json
 from ledger.memory import MemoryLedger
 from llm.planners import Planners
@@ -142,6 +142,7 @@ class World:
         ladder: Ladder | None = None,
         people: Mapping[str, tuple[str, ...]] | None = None,
         owner: str = "lead",
+        undo_on: Sequence[EndStatus] = (),
     ) -> Agent:
         """Add an agent whose models answer from scripts: each is a list of replies (a plan, or an entry)."""
         route = []
@@ -156,6 +157,8 @@ class World:
             limits=limits or Limits(),
             ladder=ladder or Ladder(),
             people=dict(people or {}),
+            undo_on=tuple(undo_on),
+            rereads=True,
         )
         agent = Agent(name, "Do it.", profile, build_tools(tools), policy or Rules(), done or Conditions())
         self.agents[name] = agent

@@ -1,4 +1,7 @@
-"""The workflow's loop in small, with a world in which anything may happen; hypothesis chooses what does."""
+"""The workflow's loop in small, with a world in which anything may happen; hypothesis chooses what does.
+
+The world keeps a ledger in small, too: what was done, what was undone, and what an abandoned branch may have done.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -6,8 +9,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from core import machine, names, orders
+from core.contract import Effect
 from core.messages import (
     ActivityBroke,
+    Adopted,
     ApprovalNeeded,
     CallOrder,
     CallTool,
@@ -15,9 +20,13 @@ from core.messages import (
     Command,
     Conclude,
     ConcludeOrder,
+    EffectsListed,
+    EpochOpened,
     Event,
     Finish,
     GoalAmended,
+    Kept,
+    ListEffects,
     NoticeSent,
     Notify,
     NotUnderstood,
@@ -31,6 +40,7 @@ from core.messages import (
     PlanProposed,
     PlanRefused,
     ProposePlan,
+    ReceiptKept,
     Resumed,
     TaskOpened,
     TaskRefused,
@@ -38,14 +48,24 @@ from core.messages import (
     ToolRefused,
     ToolSucceeded,
     ToolUnavailable,
+    Undoable,
     Wait,
 )
 from core.plan import Fault, Plan
 from core.ports import Usage
+from core.profile import EndStatus
 from core.record import Json
-from core.task import Phase, TaskSpec
-from tests.core.story import START, TERMS, profile
+from core.rounds import key_of
+from core.task import Phase, Step, TaskSpec
+from core.undoing import next_list
+from tests.core.story import START, profile, terms
+from tests.core.story import TERMS as SHARED
 
+TERMS = {
+    **SHARED,
+    "look": terms(fresh_for=timedelta(minutes=1)),
+    "wire": terms(Effect.PROBED, fallback="pay", has_undo=True),
+}
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 VALUES: st.SearchStrategy[Json] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
@@ -53,26 +73,32 @@ VALUES: st.SearchStrategy[Json] = st.recursive(
     max_leaves=6,
 )
 RESULTS = VALUES | st.just({"id": "x", "n": 5}) | st.integers(0, 15_000).map("é".__mul__)
-TOOLS = st.sampled_from(sorted(TERMS))
+TOOLS = st.sampled_from(["look", "look", "search", "pay", "pay", "wire", "mail"])
 PEOPLE = st.sampled_from(["lea", "fay", "fred", "dora", "rob", "", "nobody"])
 CHOICES = st.sampled_from(
     ["approve", "reject", "edit", "happened", "did_not_happen", "write_off", "retry", "skip", "replan", "end", "", "x"]
 )
-REPORTS = ["ok", "ok", "ok", "blob", "refused", "unavailable", "approval", "approval", "unknown", "written off"]
+REPORTS = ["ok"] * 4 + ["blob", "refused", "unavailable", "approval", "approval", "unknown", "written off", "kept"]
+RARE_REPORTS = [*REPORTS, "epoch"]
+UNDO_ON = st.sampled_from([(), (EndStatus.CANCELLED, EndStatus.FAILED), *[tuple(EndStatus)] * 3])
+UNDO = terms(Effect.KEYED)
 FORMS = st.sampled_from(["approve", "reject", "answer", "decide"])
 
 
 @st.composite
 def plans(draw: st.DrawFn, earlier: list[str]) -> Plan:
     """A plan as `check_plan` lets it pass: references to what comes before, in the plan or in an earlier round."""
-    if draw(st.integers(0, 9)) == 0:
+    if draw(st.integers(0, 14)) == 7:
         return Plan(ask=draw(TEXTS) or "?", confidence=draw(st.sampled_from([1.0, 0.2])))
     steps: list[dict[str, Json]] = []
-    for number in range(draw(st.integers(0, 4))):
+    for number in range(draw(st.sampled_from([3, 2, 4, 1, 0]))):
         known = [step["id"] for step in steps] + earlier + ["inputs"]
         args = draw(st.dictionaries(st.sampled_from("abc"), VALUES, max_size=2))
         if draw(st.booleans()):
-            args["ref"] = {"$from": draw(st.sampled_from(known)), "path": draw(st.sampled_from(["", "/id", "/no"]))}
+            args["ref"] = {
+                "$from": draw(st.sampled_from([known[0], *known])),
+                "path": draw(st.sampled_from(["", "", "/id", "/no"])),
+            }
         if draw(st.booleans()):
             args["text"] = f"see {{{{{draw(st.sampled_from(known))}/id}}}}"
         after = draw(st.lists(st.sampled_from(known[:-1]), max_size=2)) if len(known) > 1 else []
@@ -110,7 +136,11 @@ class Shell:
         self.final: str | None = None
         self.sent_before_the_end: set[str] | None = None
         people: Any = data.draw(st.sampled_from([PEOPLE_OF_ROLES, PEOPLE_OF_ROLES, {}]))
-        self.profile = profile(limits=data.draw(LIMITS), people=people)
+        self.profile = profile(
+            limits=data.draw(LIMITS), people=people, undo_on=data.draw(UNDO_ON), rereads=data.draw(st.booleans())
+        )
+        self.effects: dict[str, Undoable] = {}
+        self.undone: set[str] = set()
         by = data.draw(st.sampled_from(["rob", "fay", ""]))
         spec = TaskSpec(agent="desk", goal="refund order 1042", inputs={"id": 7}, requested_by=by)
         self.state = machine.start("t1", spec, START)
@@ -129,15 +159,16 @@ class Shell:
         self.state, self.commands = machine.decide(self.state)
         assert machine.decide(self.state) == (self.state, self.commands), "decide is idempotent"
         if was_ending and self.sent_before_the_end is None:
-            self.sent_before_the_end = {
-                step.id for step in self.state.steps.values() if step.phase in (Phase.CALLING, Phase.DOUBTED)
-            }
+            self.sent_before_the_end = self._sent()
         refused: list[Event] = []
         for command in self.commands:
             if not isinstance(command, Wait | Finish) and command.id not in self.under_way:
                 refused += self._start(command)
         if refused:
             self._tell(*refused)
+
+    def _sent(self) -> set[str]:
+        return {step.id for step in self.state.steps.values() if step.phase in (Phase.CALLING, Phase.DOUBTED)}
 
     def _start(self, command: Command) -> list[Event]:
         """Start an activity, unless the order itself says what comes of it."""
@@ -159,8 +190,12 @@ class Shell:
             case CallTool():
                 order = orders.call_order(self.state, command)
                 if isinstance(order, CallOrder):
-                    assert order.settle_only or not (self.state.ending or self.state.is_outdated)
+                    is_free = not (self.state.ending or self.state.is_outdated)
+                    assert order.settle_only or is_free or order.undoes in self.effects
+                    assert order.epoch == self.state.epoch
                 return order
+            case ListEffects():
+                return orders.effects_order(self.state, command)
             case Notify():
                 return orders.notice(self.state, command)
             case Conclude():
@@ -180,11 +215,17 @@ class Shell:
     def _what_comes(self, command: Command) -> Event:
         match command:
             case OpenTask():
-                return TaskOpened(profile=self.profile, next_intent=3)
+                fields: dict[str, Any] = {"adopted": self._branch()} if self.data.draw(st.integers(0, 4)) == 4 else {}
+                after = max([2, *(one.intent for one in fields.get("adopted", ()))]) + 1
+                return TaskOpened(
+                    profile=self.profile, next_intent=after, is_reset=self.data.draw(st.booleans()), **fields
+                )
             case ProposePlan():
                 return self._reply(command.call)
             case CallTool():
-                return self._report(command.step, self.data.draw(st.sampled_from(REPORTS)))
+                return self._report(command.step, self.data.draw(st.sampled_from(RARE_REPORTS)))
+            case ListEffects():
+                return self._listed(command)
             case Notify():
                 return NoticeSent(request=command.request, rung=command.rung)
             case Conclude() if self.data.draw(st.booleans()):
@@ -207,8 +248,16 @@ class Shell:
     def _report(self, name: str, kind: str) -> Event:
         match kind:
             case "ok":
+                self._write_down(name)
                 return ToolSucceeded(step=name, result=self.data.draw(RESULTS))
+            case "kept":
+                result = "x" * self.data.draw(st.sampled_from([5, 50_000, 200_000]))
+                kept = Kept(fence=1, move="succeed", evidence="answer", result=result)
+                return ReceiptKept(step=name, receipt=kept)
+            case "epoch":
+                return self._epoch(name)
             case "blob":
+                self._write_down(name)
                 return ToolSucceeded(step=name, blob="b" * 32, size=99_999, preview=self.data.draw(TEXTS))
             case "refused":
                 return ToolRefused(step=name, code="no", message=self.data.draw(TEXTS))
@@ -219,6 +268,62 @@ class Shell:
             case "unknown":
                 return OutcomeUnknown(step=name, reason="no answer", args={"a": 1}, digest="e" * 16)
         return self._question(name)
+
+    # ------------------------------------------------------------------------------------------ a ledger in small
+
+    def _write_down(self, name: str) -> None:
+        step = self.state.steps.get(name)
+        if step is None or step.phase is not Phase.CALLING:  # late: the state has gone on
+            return
+        if step.undoes:
+            assert step.undoes not in self.undone, "nothing is undone twice"
+            self.undone.add(step.undoes)
+        elif step.terms.has_undo:
+            self.effects[step.key] = _undoable(step.id, step.tool, step.key, step.intent)
+
+    def _listed(self, command: ListEffects) -> Event:
+        """Two effects at a time, latest first."""
+        standing = [one for one in self.effects.values() if one.key not in self.undone]
+        below = [one for one in standing if command.below is None or one.intent < command.below]
+        page = sorted(below, key=lambda one: -one.intent)
+        rest = page[1].intent if len(page) > 2 else None
+        return EffectsListed(effects=tuple(page[:2]), below=rest)
+
+    def _branch(self) -> tuple[Adopted, ...]:
+        """What an abandoned branch did: numbers of its own, and perhaps what this run is doing now."""
+        state, found = self.state, []
+        state = state.model_copy(update={"profile": self.profile})
+        for number in range(self.data.draw(st.integers(0, 2))):
+            tool, intent = self.data.draw(st.sampled_from(["pay", "wire", "mail"])), state.next_intent + number
+            found.append(self._adopted(f"r{9 + number}.s1", tool, key_of(state, intent, 1, tool), intent, 1))
+        writes = [one for one in state.steps.values() if one.terms.effect is not Effect.READ and not one.undoes]
+        found += [
+            self._adopted(one.id, one.tool, one.key, one.intent, one.revision) for one in writes if one.phase.is_open
+        ]
+        return tuple(found)
+
+    def _adopted(self, step: str, tool: str, key: str, intent: int, revision: int) -> Adopted:
+        outcome = self.data.draw(st.sampled_from(["succeeded", "unknown", "open"]))
+        if outcome == "succeeded" and TERMS[tool].has_undo:
+            self.effects[key] = _undoable(step, tool, key, intent)
+        args, result = self.data.draw(st.dictionaries(TEXTS, VALUES, max_size=2)), self.data.draw(VALUES)
+        fields: Any = {"outcome": outcome, "args": args, "result": result, "terms": TERMS[tool]}
+        return Adopted(step=step, tool=tool, key=key, intent=intent, revision=revision, **fields)
+
+    def _epoch(self, name: str) -> Event:
+        known = [one for one in (*self.state.past.values(), *self.state.steps.values()) if _is_done(one)]
+        standing = [
+            Adopted(step=one.id, tool=one.tool, key=one.key, intent=one.intent, terms=one.terms, outcome="succeeded")
+            for one in known
+            if one.key not in self.undone
+        ]
+        adopted = (*standing, *self._branch())
+        after = max([self.state.next_intent, *(one.intent + 1 for one in adopted)])
+        epoch = self.state.epoch + self.data.draw(st.sampled_from([1, 1, 0]))
+        self.sent_before_the_end = None
+        return EpochOpened(
+            step=name, epoch=epoch, next_intent=after, adopted=adopted, not_shown=self.data.draw(st.integers(0, 1))
+        )
 
     def _question(self, name: str) -> Event:
         step = self.state.step(name)
@@ -257,7 +362,7 @@ class Shell:
                 self._tell(Resumed())
             case "amend":
                 self._tell(GoalAmended(goal=self.data.draw(st.none() | st.just("cancel order 9")), inputs={"id": 8}))
-            case "cancel" if self.data.draw(st.integers(0, 9)) == 7:
+            case "cancel" if self.data.draw(st.integers(0, 4)) == 3:
                 self._tell(CancelRequested())
             case _:
                 self._tell(NotUnderstood(text="?"))
@@ -285,10 +390,16 @@ class Shell:
             "opened": TaskOpened(profile=self.profile),
             "refused": TaskRefused(reason="late"),
             "ok": ToolSucceeded(step=name),
+            "kept": ReceiptKept(step=name, receipt=Kept(fence=1, move="refuse", evidence="answer")),
+            "epoch": EpochOpened(step=name, next_intent=1),
+            "listed": EffectsListed(effects=(_undoable("r1.s0", "pay", "k" * 32, 1),)),
             "broke": ActivityBroke(command=self.data.draw(st.sampled_from(commands)), reason="late"),
         }
-        is_due = {"ok": f"call:{name}", "broke": "", "opened": "open", "refused": "open"}
+        at_the_door = dict.fromkeys(("ok", "kept", "epoch"), f"call:{name}")
+        is_due = {**at_the_door, "broke": "", "opened": "open", "refused": "open", "listed": "effects"}
         kind = self.data.draw(st.sampled_from(sorted(late)))
+        if kind == "listed" and next_list(self.state):  # a pause holds the question back: no answer can be on its way
+            return
         if not any(one.startswith(is_due.get(kind, "-")) for one in self.under_way):
             self._tell(late[kind])
 
@@ -308,7 +419,7 @@ class Shell:
     def wind_up(self) -> None:
         """Cancel, and let everything in flight and in doubt become known."""
         self._tell(CancelRequested(), Resumed())
-        for _ in range(60):
+        for _ in range(200):
             if self.state.final is not None and not self.under_way:
                 return
             for name in sorted(self.under_way):
@@ -316,12 +427,27 @@ class Shell:
                     self._settle(self.under_way.pop(name))
             for request in tuple(self.state.requests.values()):
                 by = (*request.may_answer, "lea")[0]
-                said = {"request_id": request.id, "choice": "write_off", "by": by}
+                choice = next(one for one in ("write_off", "skip", "reject") if one in request.choices)
+                said = {"request_id": request.id, "choice": choice, "by": by}
                 self._tell(PersonAnswered(form="decide", payload=said))
+            if not self.under_way:  # nobody may answer: it expires
+                self.now += timedelta(days=2)
+                self._tell(TimePassed())
 
     def _settle(self, command: Command) -> None:
         match command:
             case CallTool():
                 self._tell(ToolRefused(step=command.step, code="written_off", outcome="unknown"))
+            case ListEffects():
+                self._tell(self._listed(command))
             case Notify():
                 self._tell(NoticeSent(request=command.request, rung=command.rung))
+
+
+def _undoable(step: str, tool: str, key: str, intent: int) -> Undoable:
+    return Undoable(step=step, tool=tool, key=key, intent=intent, terms=UNDO)
+
+
+def _is_done(step: Step) -> bool:
+    sent = step.phase is Phase.SUCCEEDED and not step.undoes
+    return sent and step.terms.effect is not Effect.READ

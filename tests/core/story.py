@@ -40,9 +40,9 @@ def terms(effect: Effect = Effect.READ, **fields: Any) -> Terms:
 
 
 TERMS: Mapping[str, Terms] = {
-    "look": terms(),
+    "look": terms(fresh_for=HOUR),
     "search": terms(),
-    "pay": terms(Effect.KEYED, fallback="wire"),
+    "pay": terms(Effect.KEYED, fallback="wire", has_undo=True),
     "wire": terms(Effect.PROBED, fallback="pay"),
     "mail": terms(Effect.UNREPEATABLE),
 }

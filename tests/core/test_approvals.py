@@ -226,3 +226,16 @@ def test_keys_never_change_for_a_revision() -> None:
     story.say("approve", "fay")
     again = story.step("r1.s1")
     assert (again.intent, again.revision, again.key) == (first.intent, first.revision, first.key)
+
+
+@pytest.mark.parametrize(
+    ("able", "quorum", "is_said"),
+    [(("fay", "fred"), 2, False), (("fay", "fred"), 3, True), (("fay", "rob"), 2, True), ((), 1, True)],
+)
+def test_approval_that_can_never_be_given_says_so(able: tuple[str, ...], quorum: int, is_said: bool) -> None:
+    note = asked(may_answer=able, quorum=quorum).request.note
+    assert ("reject it, or change the rule" in note) is is_said
+
+
+def test_anybody_may_be_enough() -> None:
+    assert asked(approvers=(), may_answer=(), quorum=3).request.note == ""

@@ -6,7 +6,7 @@ import pytest
 
 from core.messages import ActivityBroke, PlannerUnavailable
 from core.profile import Model
-from tests.core.story import Story, step
+from tests.core.story import HOUR, Story, step
 
 MINUTE = timedelta(minutes=1)
 
@@ -106,3 +106,13 @@ def test_earlier_call_that_broke_does_not_end_the_one_under_way() -> None:
     before = story.state
     story.tell(ActivityBroke(command="plan:0", reason="time-out"))
     assert story.state == before
+
+
+def test_task_waits_since_every_model_went_down_and_not_since_the_last_try() -> None:
+    story = Story().opened().wait(HOUR).no_model().no_model()
+    since = story.now
+    assert (story.status, story.state.since) == ("WAITING", since)
+    story.wait(HOUR).no_model().no_model()
+    assert (story.status, story.state.since) == ("WAITING", since)
+    story.wait(HOUR).plan(step("s1")).done("r1.s1").wait(HOUR).no_model().no_model()
+    assert (story.status, story.state.since) == ("WAITING", story.now)

@@ -1,11 +1,15 @@
 """Every move of the table is made, every other one is refused, and an old fence moves nothing."""
 
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Select
 
 from core.receipts import TRANSITIONS, Move, RowState
-from ledger.rows import origins, target
+from ledger import open_ledger
+from ledger.rows import _DOUBTS, _OVERDUE, origins, target
 from tests.ledger.calls import LONG, AnyLedger, Clock, attempt, bring, call, claimed, marked
 
 # giving back the lease of a row that is still RESERVED is no move, but the same method does it
@@ -146,6 +150,19 @@ async def test_doubts_are_all_whose_outcome_nobody_knows_oldest_first(ledger: An
     late = [NEEDS, RowState.IN_FLIGHT, RowState.IN_DOUBT, NEEDS]
     assert [row.state for row in await ledger.doubts()] == late
     assert [row.state for row in await ledger.doubts(limit=2)] == late[:2]
+
+
+async def test_a_sqlite_ledger_finds_what_is_not_settled_by_its_index(sqlite_url: str) -> None:
+    async with open_ledger(sqlite_url) as ledger:
+        for query in (_OVERDUE, _DOUBTS):
+            plan = await ledger._store.read(partial(_plan, query=query))
+            assert "lastmile_effects_unsettled" in plan, plan
+
+
+def _plan(db: Connection, query: Select[Any]) -> str:
+    text = str(query.compile(dialect=db.dialect))
+    found = db.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", (None,) * text.count("?"))
+    return "; ".join(str(row) for row in found)
 
 
 async def test_a_row_says_what_was_claimed(ledger: AnyLedger) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from core.errors import LedgerError
 from core.receipts import TRANSITIONS, Approval, Fenced, Move, Row, RowState, Stop, TaskRow, Total
 from ledger import MemoryLedger, open_ledger
 from ledger.switches import covers
-from tests.ledger.calls import LEASE, AnyLedger, Clock, attempt, call, task
+from tests.ledger.calls import LEASE, AnyLedger, Clock, attempt, bring, call, task
 
 KEYS = st.sampled_from(["k1", "k2", "k3"])
 RUNS = st.sampled_from(["run-1", "run-2", "run-3", "run-4"])
@@ -38,6 +38,7 @@ class TwoLedgers(RuleBasedStateMachine):
         self._loop.run_until_complete(self._sql.create())
         self._before: dict[str, Row] = {}
         self._task: TaskRow | None = None
+        self._resets = self._calls = 0
 
     def teardown(self) -> None:
         self._loop.run_until_complete(self._sql.close())
@@ -54,6 +55,18 @@ class TwoLedgers(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 10, 30]))
     def time_passes(self, seconds: int) -> None:
         self._clock.pass_by(timedelta(seconds=seconds))
+
+    @initialize(is_opened=st.sampled_from([True, True, False]))
+    def begin(self, is_opened: bool) -> None:
+        if is_opened:
+            self.open_task("run-1", "run-1", again=False, goal="refund")
+
+    @rule(state=st.sampled_from(RowState))
+    def bring(self, state: RowState) -> None:
+        """Bring a new call of the bound run as far as a state, unless a switch stops it."""
+        self._calls += 1
+        run, key = self._bound(), f"far-{self._calls}"
+        self.both(partial(bring, clock=self._clock, state=state, key=key, run_id=run))
 
     @rule(
         key=KEYS,
@@ -107,17 +120,34 @@ class TwoLedgers(RuleBasedStateMachine):
     def bind_run(self, run: str, ancestors: list[str]) -> None:
         self.both(lambda ledger: ledger.bind_run("refund-1", run, ancestors))
 
-    @rule(run=RUNS, instead_of=RUNS | st.none())
-    def open_epoch(self, run: str, instead_of: str | None) -> None:
-        bound = instead_of or self._bound()
+    @rule(run=RUNS, instead_of=RUNS)
+    def open_epoch(self, run: str, instead_of: str) -> None:
+        self.both(lambda ledger: ledger.open_epoch("refund-1", run, instead_of))
+
+    @rule()
+    def reset(self) -> None:
+        """Open an epoch for a run that was never seen."""
+        self._resets += 1
+        bound, run = self._bound(), f"reset-{self._resets}"
         self.both(lambda ledger: ledger.open_epoch("refund-1", run, bound))
 
-    @rule(key=KEYS, fence=FENCES, run=RUNS | st.none())
-    def send_again(self, key: str, fence: int, run: str | None) -> None:
-        until = self._clock.now + LEASE
-        again = self.both(lambda ledger: ledger.resend(key, fence, deadline=until, lease_until=until, run_id=run))
-        is_fenced_off = self._task is not None and run not in (None, self._task.run_id)
-        assert not (isinstance(again, Row) and is_fenced_off)
+    @rule(data=st.data(), is_ours=st.booleans())
+    def send_again(self, data: st.DataObject, is_ours: bool) -> None:
+        """Let a run, its own or another, send again what may be sent again."""
+        rows = self.both(lambda ledger: ledger.doubts())
+        if rows:
+            row, until = data.draw(st.sampled_from(rows)), self._clock.now + LEASE
+            run = self._bound() if is_ours else "run-0"
+            again = self.both(
+                lambda ledger: ledger.resend(row.key, row.fence, deadline=until, lease_until=until, run_id=run)
+            )
+            assert is_ours or self._task is None or not isinstance(again, Row)
+
+    @rule()
+    def mark_all(self) -> None:
+        """Mark what is reserved, also what another run gave back."""
+        for row in self.both(lambda ledger: ledger.rows("refund-1")):
+            self.both(partial(attempt, clock=self._clock, key=row.key, fence=row.fence, move=Move.MARK))
 
     @rule()
     def sweep(self) -> None:
@@ -166,8 +196,8 @@ class TwoLedgers(RuleBasedStateMachine):
 
 
 def _check_step(before: Row | None, after: Row) -> None:
-    if before is None:
-        assert (after.state, after.fence, after.sends) == (RowState.RESERVED, 1, 0)
+    if before is None:  # claimed, or brought further
+        assert (after.fence, after.sends) in ((1, 0), (1, 1))
         return
     made = {target for (state, _), target in TRANSITIONS.items() if state is before.state}
     assert after.state in made | {before.state}

@@ -13,6 +13,8 @@ from temporalio.exceptions import ApplicationError, CancelledError
 _HARMLESS = (
     # a signal came while the last decision was on its way: the server has the task decided once more
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+    # how the server marks the place at which a reset begins
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
 )
 
 

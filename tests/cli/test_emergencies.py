@@ -1,0 +1,175 @@
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cli.doubting import Word, rule
+from cli.errors import Declined
+from core.contract import Effect
+from core.receipts import Claimed, Evidence, Move, Reservation, Row, RowState, Settlement, Stop
+from ledger import MemoryLedger, SqlLedger, open_ledger
+from tests.cli.conftest import CommandLine, Shop
+
+SMALL = ("--input", "what=tea", "--input", "count=2")
+
+
+@asynccontextmanager
+async def ledger_of(shop: Shop) -> AsyncIterator[SqlLedger]:
+    async with open_ledger(f"sqlite:///{shop.folder / 'ledger.db'}") as ledger:
+        yield ledger
+
+
+def call(key: str, task_id: str = "lost-1") -> Reservation:
+    return Reservation(
+        key=key,
+        task_id=task_id,
+        step="r1.pay",
+        intent=1,
+        revision=1,
+        agent="shop",
+        tool="buy",
+        effect=Effect.UNREPEATABLE,
+        contract_digest="c",
+        fingerprint="f",
+        similarity=key,
+        args={"what": "tea"},
+    )
+
+
+async def sent(ledger: SqlLedger | MemoryLedger, reservation: Reservation) -> Row:
+    """Leave a call behind as a worker does that is killed in mid-send."""
+    task = await ledger.task(reservation.task_id)
+    run = {"run_id": task.run_id if task else ""}
+    claim = await ledger.claim(reservation.model_copy(update=run), timedelta(seconds=5))
+    assert isinstance(claim, Claimed)
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    marked = await ledger.mark(reservation.key, claim.row.fence, deadline=past, lease_until=past)
+    assert marked is not None
+    return marked
+
+
+@pytest.fixture
+def stopped(cli: CommandLine) -> Iterator[CommandLine]:
+    assert cli("stop", "--tool", "buy", "--by", "ana", "--reason", "wrong prices").code == 0
+    yield cli
+    cli("start", "--tool", "buy")
+
+
+def test_nothing_is_sent_while_a_tool_is_stopped_and_goes_on_after(stopped: CommandLine, shop: Shop) -> None:
+    stopped("run", "shop", "buy tea", "--id", "stop-1", *SMALL)
+    assert "STOPPED: buy is stopped by ana since" in stopped("ls").out
+    shown = stopped("show", "stop-1")
+    assert "wrong prices" in shown.out
+    assert shop.bought("stop-1") == []
+    assert stopped("start", "--tool", "buy").code == 0
+    assert stopped("watch", "stop-1").code == 0
+    assert shop.bought("stop-1") == ["tea 2"]
+
+
+def test_doctor_names_a_stop_and_how_to_lift_it(stopped: CommandLine) -> None:
+    ran = stopped("doctor")
+    assert "buy is stopped by ana" in ran.out
+    assert "python starter.py start --tool buy" in ran.out
+
+
+def test_misspelt_tool_is_not_believed_to_be_stopped(cli: CommandLine) -> None:
+    ran = cli("stop", "--tool", "bye")
+    assert ran.code == 2
+    assert "nothing is stopped: there is no tool 'bye'; did you mean 'buy'?" in ran.err
+
+
+def test_misspelt_agent_is_not_believed_to_be_stopped(cli: CommandLine) -> None:
+    ran = cli("stop", "--agent", "shopp")
+    assert ran.code == 2
+    assert "did you mean 'shop'?" in ran.err
+
+
+def test_start_says_what_is_stopped_when_nothing_fits(stopped: CommandLine) -> None:
+    ran = stopped("start", "--agent", "shop")
+    assert ran.code == 2
+    assert "python starter.py start --tool buy" in ran.err
+
+
+def test_stop_of_everything_prints_json(cli: CommandLine) -> None:
+    try:
+        said = cli("stop", "--by", "ana", "--json").json
+        assert (said["tool"], said["agent"], said["by"]) == ("", "", "ana")
+    finally:
+        assert cli("start").code == 0
+
+
+def test_doubt_of_a_task_that_is_gone_is_listed_with_its_owner_and_settled(cli: CommandLine, shop: Shop) -> None:
+    key = "ab" * 16
+
+    async def leave_behind() -> None:
+        async with ledger_of(shop) as ledger:
+            await sent(ledger, call(key))
+
+    asyncio.run(leave_behind())
+    listed = cli("doubts", "--json")
+    assert listed.code == 1
+    (found,) = [one for one in listed.json if one["key"] == key]
+    assert (found["task_id"], found["owner"], found["is_running"]) == ("lost-1", "lead", False)
+    assert "(ended)" in cli("doubts").out
+    assert cli("settle", key[:8], "happened").code == 2
+    settled = cli("settle", key[:8], "happened", "--by", "sam", "--evidence", "bank statement", "--json")
+    assert (settled.code, settled.json["state"], settled.json["evidence"]) == (0, "SUCCEEDED", "person")
+    assert all(one["key"] != key for one in cli("doubts", "--json").json)
+    assert "by the word of" not in cli("settle", key[:8], "happened", "--by", "sam").out
+
+
+def test_running_task_is_told_by_answer_not_by_settle(cli: CommandLine, shop: Shop) -> None:
+    key = "cd" * 16
+    assert cli("run", "asker", "colour it", "--id", "asks-1").code == 0
+
+    async def leave_behind() -> None:
+        async with ledger_of(shop) as ledger:
+            await sent(ledger, call(key, "asks-1"))
+
+    asyncio.run(leave_behind())
+    ran = cli("settle", key, "write_off", "--by", "sam")
+    assert ran.code == 1
+    assert "use `answer`" in ran.err
+    cli("cancel", "asks-1")
+    cli("watch", "asks-1")
+    assert cli("settle", key, "write_off", "--by", "sam").code == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        (Word.HAPPENED, RowState.SUCCEEDED),
+        (Word.DID_NOT_HAPPEN, RowState.CANCELLED),
+        (Word.WRITE_OFF, RowState.FAILED),
+    ],
+)
+async def test_word_of_a_person_ends_a_doubt_and_is_on_record(word: Word, state: RowState) -> None:
+    ledger = MemoryLedger()
+    row = await sent(ledger, call("k1"))
+    settled = await rule(ledger, row, word, by="sam", evidence="ticket 7")
+    assert settled.state is state
+    lines = [line async for line in ledger.lines("lost-1")]
+    assert [(line.event, line.fields["by"], line.fields["choice"]) for line in lines] == [
+        ("outcome.ruled", "sam", word.value)
+    ]
+
+
+async def test_word_that_comes_after_the_receipt_changes_nothing() -> None:
+    ledger = MemoryLedger()
+    row = await sent(ledger, call("k2"))
+    receipt = Settlement(move=Move.SUCCEED, evidence=Evidence.ANSWER, result=1)
+    await ledger.settle("k2", row.fence, receipt)
+    with pytest.raises(Declined, match="settled by somebody else"):
+        await rule(ledger, row, Word.WRITE_OFF, by="sam", evidence="")
+    settled = await ledger.find("k2")
+    assert settled is not None
+    assert (settled.state, settled.evidence) == (RowState.SUCCEEDED, Evidence.ANSWER)
+
+
+async def test_stop_reads_as_a_sentence() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert str(Stop(at=at)) == "every tool is stopped since 2026-01-02 03:04:05 UTC"
+    told = str(Stop(tool="buy", agent="shop", by="ana", reason="bad", at=at))
+    assert told == "buy of agent shop is stopped by ana since 2026-01-02 03:04:05 UTC: bad"
