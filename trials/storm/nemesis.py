@@ -30,11 +30,20 @@ class WorkerNemesis:
         """Strike until cancelled."""
         while True:
             await asyncio.sleep(self._random.uniform(3, 8))
-            victim = self._random.choice(self._workers)
+            victim = await self._victim()
             blow = self._random.choices(["kill", "stop", "term"], [70, 18, 12])[0]
             victim.pause = self._random.choice([0.0, 0.0, 2.0])
             seconds = round(self._random.uniform(1, 6), 2)
             await self._strike(victim, blow, seconds)
+
+    async def _victim(self) -> Kept:
+        """Choose a worker that works: to kill one that only starts would prove nothing."""
+        victim = self._random.choice(self._workers)
+        while True:
+            working = [one for one in self._workers if one.works.is_set()]
+            if working:
+                return victim if victim in working else working[0]
+            await asyncio.sleep(0.05)
 
     async def _strike(self, victim: Kept, blow: str, seconds: float) -> None:
         match blow:
@@ -45,7 +54,7 @@ class WorkerNemesis:
                     self._journal.write(WHO, "worker.sigterm", program=victim.name)
             case _:
                 if victim.hit(signal.SIGKILL):
-                    self._journal.write(WHO, "worker.kill", program=victim.name, was_working=victim.works.is_set())
+                    self._journal.write(WHO, "worker.kill", program=victim.name)
 
     async def _stop(self, victim: Kept, seconds: float) -> None:
         life = victim.lives

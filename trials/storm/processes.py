@@ -1,19 +1,22 @@
 """The programs of a storm: each under a keeper that starts it again when it has ended, as services are."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cli.devserver import dev_server
 from cli.errors import Unreachable
-from demo.child import Child, NotStarted
+from demo.child import READY_S, STOP_S, Child, NotStarted
 from trials.storm.journal import Journal
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -26,7 +29,10 @@ Ready = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a program is started. `says`: what stands in its log once it works; "" where `ready` tells."""
+    """How a program is started. `says`: what stands in its log once it works; "" where `ready` tells.
+
+    ``warm``: the socket of the process that forks it (then `command` is the arguments); None = it is started afresh.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -34,11 +40,59 @@ class Recipe:
     environ: Mapping[str, str]
     says: str = ""
     ready: Ready | None = None
+    warm: Path | None = None
 
     @property
     def log(self) -> Path:
         """Where its output goes, over all its lives."""
         return self.folder / f"{self.name}.log"
+
+    def start(self) -> "Child | Forked":
+        """Start it once."""
+        if self.warm is None:
+            return Child(self.name, self.command, self.log, environ=self.environ)
+        return Forked({"argv": self.command, "log": str(self.log), "environ": dict(self.environ)}, self.warm)
+
+
+class Forked:
+    """A worker that the warm process forked; to its keeper it is what a `Child` is."""
+
+    def __init__(self, order: Mapping[str, Any], warm: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(30)
+        self._socket.connect(str(warm))
+        self._socket.sendall(json.dumps(order).encode() + b"\n")
+        self.pid: int = json.loads(self._line())["pid"]
+        self._socket.setblocking(False)
+        self._code: int | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        if self._code is None:
+            with suppress(BlockingIOError):
+                self._code = json.loads(self._line() or '{"code": -1}')["code"]
+        return self._code is None
+
+    async def ready(self, answers: Ready) -> None:
+        """Wait until it works. Raises NotStarted."""
+        until = time.monotonic() + READY_S
+        while not await answers():
+            if not self.is_running or time.monotonic() > until:
+                raise NotStarted(f"a worker did not get ready; its exit code: {self._code}")
+            await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """End it politely, then for good. Stopping twice is fine."""
+        if self.is_running:
+            os.kill(self.pid, signal.SIGTERM)
+        until = time.monotonic() + STOP_S
+        while self.is_running and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        self._socket.close()
+
+    def _line(self) -> bytes:
+        return self._socket.recv(1000)
 
 
 class Kept:
@@ -54,7 +108,7 @@ class Kept:
         self.lives = 0
         self.pause = 0.0
         self._recipe, self._journal = recipe, journal
-        self._child: Child | None = None
+        self._child: Child | Forked | None = None
         self._keeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -77,10 +131,13 @@ class Kept:
         child = self._child
         if child is None or not child.is_running:
             return False
-        if blow is signal.SIGTERM:
-            os.kill(child.pid, blow)
-        else:
-            os.killpg(child.pid, blow)
+        try:
+            if blow is signal.SIGTERM:
+                os.kill(child.pid, blow)
+            else:
+                os.killpg(child.pid, blow)
+        except ProcessLookupError:  # it has ended just now
+            return False
         return True
 
     async def ended(self) -> None:
@@ -104,7 +161,7 @@ class Kept:
         if self._child is not None:
             await self._child.stop()
         said = _size(self._recipe.log)
-        self._child = Child(self.name, self._recipe.command, self._recipe.log, environ=self._recipe.environ or None)
+        self._child = await asyncio.to_thread(self._recipe.start)
         self.lives += 1
         await self._child.ready(lambda: self._is_ready(said))
         self.works.set()
@@ -219,9 +276,14 @@ def environ_with(**more: str) -> dict[str, str]:
 
 
 def worker(number: int, folder: Path, environ: Mapping[str, str]) -> Recipe:
-    """The real worker, as people start it."""
-    command = (sys.executable, str(ROOT / "worker.py"), "--config", str(folder / "lastmile.toml"))
-    return Recipe(f"worker-{number}", command, folder, environ, says="worker.started")
+    """The real worker, forked from a process that has loaded its code."""
+    command = ("--config", str(folder / "lastmile.toml"))
+    return Recipe(f"worker-{number}", command, folder, environ, says="worker.started", warm=folder / "warm.sock")
+
+
+def warm(folder: Path) -> Recipe:
+    """The process that workers are forked from."""
+    return Recipe("warm", module("warm", str(folder / "warm.sock")), folder, environ_with(), says="warm.started")
 
 
 def accepts(port: int) -> Ready:

@@ -11,7 +11,19 @@ from temporalio.client import Client
 
 from demo.child import free_port
 from trials.storm.journal import Journal
-from trials.storm.processes import Kept, Recipe, Server, accepts, copied, environ_with, kept, module, run_once, worker
+from trials.storm.processes import (
+    Kept,
+    Recipe,
+    Server,
+    accepts,
+    copied,
+    environ_with,
+    kept,
+    module,
+    run_once,
+    warm,
+    worker,
+)
 from trials.storm.truth import FINANCE, OWNERS, Truth
 
 QUEUE = "storm"
@@ -107,6 +119,7 @@ async def staged(folder: Path, seed: int, tasks: int, *, fault_rate: float, work
         environ = environ_with(
             STORM_BANK=f"http://127.0.0.1:{ports.bank}", STORM_DATABASE=f"sqlite:///{folder / 'tools.db'}"
         )
+        await stack.enter_async_context(kept(Kept(warm(folder), journal)))
         crew = tuple(Kept(worker(number, folder, environ), journal) for number in range(1, workers + 1))
         for one in crew:
             await stack.enter_async_context(kept(one))
