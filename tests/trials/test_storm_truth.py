@@ -177,14 +177,14 @@ def test_plans_that_are_meant_to_run_are_accepted_and_the_others_refused(
     for truth, script in storm:
         agent = agents[truth.agent]
         catalogue = {name: tool.contract for name, tool in agent.tools.items() if not name.endswith(".undo")}
-        for reply in script["replies"]:
+        for reply in {json.dumps(reply.get("plan", {}).get("steps")): reply for reply in script["replies"]}.values():
             if "plan" in reply:
                 is_meant = "plan" in json.dumps(reply["plan"]["finish"])
                 found = check_plan(reply["plan"], catalogue, {}, agent.profile.limits)
                 assert isinstance(found, list) is not is_meant, (truth.task_id, found)
                 outcomes[is_meant] += 1
-    assert outcomes[True] > 5_000
-    assert outcomes[False] > 10
+    assert outcomes[True] > 800
+    assert outcomes[False] > 5
 
 
 def test_refused_effects_go_to_closed_accounts_and_no_others(effects: list[EffectTruth]) -> None:

@@ -206,7 +206,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Book(given.db) as book:
             app = Bank(book, Weather(given.seed, given.faults)).app()
-            web.run_app(app, host="127.0.0.1", port=given.port, access_log=None, print=None, shutdown_timeout=1.0)
+            web.run_app(
+                app,
+                host="127.0.0.1",
+                port=given.port,
+                access_log=None,
+                print=None,
+                shutdown_timeout=1.0,
+                handler_cancellation=False,  # what is late is applied though its client has gone
+            )
     except (OSError, sqlite3.Error, OverflowError) as error:
         sys.stderr.write(f"error: the bank cannot serve on port {given.port} with {given.db}: {error}\n")
         return 2
