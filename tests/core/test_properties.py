@@ -106,7 +106,7 @@ ALWAYS = (
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=70, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_happens_no_task_is_stuck_and_nothing_is_sent_twice(data: st.DataObject) -> None:
     shell = Shell(data)

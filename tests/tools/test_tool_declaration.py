@@ -60,6 +60,7 @@ def place_order(  # type: ignore[no-untyped-def]  # noqa: PLR0917, ANN201 - one 
 
 def built(declaration: Any) -> PythonTool:
     [made] = build_tools([declaration]).values()
+    assert isinstance(made, PythonTool)
     return made
 
 
