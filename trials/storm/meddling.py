@@ -60,6 +60,10 @@ def _sent(ledger: Path, task_ids: Sequence[str]) -> dict[str, int]:
         return {}
 
 
+class TooEarly(Exception):
+    """Nothing is there yet to reset a task to."""
+
+
 class Meddler:
     """Does to a task what its truth says, once so many of its effects were sent (or, for a reset, when it ended)."""
 
@@ -78,7 +82,7 @@ class Meddler:
         for _ in range(_TRIES):
             try:
                 return await self._strike(task, random)
-            except RPCError as error:  # the server is away, or the task has ended just now
+            except (RPCError, TooEarly) as error:  # the server is away, or the task has ended just now
                 self._journal.write(WHO, "task.not_struck", task=task.task_id, why=str(error)[:200])
                 if ended.is_set() and task.blow is not Blow.RESET:
                     return False
@@ -127,6 +131,8 @@ class Meddler:
             async for event in run.fetch_history_events()
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
         ]
+        if not points:
+            raise TooEarly(f"{handle.id} has not taken its first step yet")
         point = random.choice(points)
         answer = await self._client.workflow_service.reset_workflow_execution(
             ResetWorkflowExecutionRequest(

@@ -179,7 +179,7 @@ async def run(folder: Path, seed: int, size: Size, weather: Weather, say: Callab
         per_s=load.per_s,
         seconds=seconds,
         ended=len(load.ended_at),
-        blows=blows(folder),
+        blows=read_blows(folder),
         folder=folder,
         ends=Counter(end.status for end in evidence.ends.values()),
     )
@@ -219,7 +219,7 @@ class Lately:
 async def settled(stage: Stage, within_s: float) -> None:
     """Wait until no task runs and no effect is in doubt (those that wait for a person aside), or the time is over."""
     until = time.monotonic() + within_s
-    while time.monotonic() < until and (await _running(stage) or _count(stage.ledger, _OPEN)):
+    while time.monotonic() < until and (await _running(stage) or _count(stage.ledger, _OPEN)):  # noqa: ASYNC110
         await asyncio.sleep(0.5)
 
 
@@ -244,7 +244,7 @@ async def gather(stage: Stage, truth: Truth) -> Evidence:
     )
 
 
-def blows(folder: Path) -> dict[str, int]:
+def read_blows(folder: Path) -> dict[str, int]:
     """Count what was done: by the nemesis (``worker.kill``) and by the bank (``bank.late``)."""
     done = Counter(line["what"] for _, line in read_journal(folder / "nemesis.jsonl") if line["who"] == "nemesis")
     with closing(sqlite3.connect(f"file:{folder / 'bank.db'}?mode=ro", uri=True)) as db:

@@ -154,7 +154,12 @@ def _configure(folder: Path, ports: Ports) -> None:
     people = "".join(f'\n[people.{name}]\nroles = ["{role}"]\n' for name, role in roles.items())
     settings = _SETTINGS.format(server=ports.server, people=ports.people, queue=QUEUE)
     (folder / "lastmile.toml").write_text(settings + people, encoding="utf-8")
-    with closing(sqlite3.connect(folder / "tools.db")) as db:
+    make_transfers(folder / "tools.db")
+
+
+def make_transfers(file: Path) -> None:
+    """Make the database of the tools."""
+    with closing(sqlite3.connect(file)) as db:
         db.execute("pragma journal_mode=wal")
         db.execute(_TRANSFERS)
         db.commit()
