@@ -309,6 +309,8 @@ def _size(path: Path) -> int:
 
 
 def _from(path: Path, offset: int) -> bytes:
+    if not path.exists():
+        return b""
     with path.open("rb") as file:
         file.seek(offset)
         return file.read()
