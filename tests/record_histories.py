@@ -15,19 +15,23 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from core.profile import Ladder, Limits
+from core.errors import LedgerDown
+from core.profile import EndStatus, Ladder, Limits
+from core.receipts import Row, Settlement
 from core.record import Json
+from ledger.memory import MemoryLedger
+from tests.workflows import resets
 from tests.workflows.doomed import Till, kill, kill_in_mid_effect, spawn, world_in
 from tests.workflows.shop import Shop
 from tests.workflows.stories import outcome_of
-from tests.worlds import Conditions, Rules, World, asks, dev_server, plan, ref, step, until
+from tests.worlds import Conditions, Rules, World, asks, dev_server, now, plan, ref, step, until
 
 FOLDER = Path(__file__).parent / "histories"
 SHORT_RUNS = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=30")
@@ -35,6 +39,7 @@ Handle = WorkflowHandle[Any, Any]
 Scenario = Callable[[World, Shop], Awaitable[Handle]]
 
 PAY = plan(step("s1", "pay", order_id=ref("inputs", "/order_id"), amount=5), answer="paid {{s1/amount}}")
+TWO = plan(step("s1", "pay", order_id="1", amount=5), step("s2", "mail", after=["s1"], to="jane", body="hello"))
 MAIL = plan(step("s1", "mail", to="jane@example.org", body="hello"))
 WISH: dict[str, Json] = {"goal": "refund order 1", "inputs": {"order_id": "1"}, "requested_by": "carl"}
 
@@ -161,6 +166,93 @@ async def continued(world: World, shop: Shop) -> Handle:
     return handle
 
 
+async def reset(world: World, shop: Shop) -> Handle:
+    """To the first workflow task, with a payment done and a mail asked about: the owner goes on."""
+    world.agent("desk", shop.tools, [TWO, TWO], policy=Rules({"mail": asks("ana")}))
+    first = await world.start("reset", **WISH)
+    await until(first, "AWAITING_APPROVAL")
+    handle = await resets.reset(world.client, first.id)
+    await until(handle, "AWAITING_PERSON")
+    await handle.signal("answer", {"choice": "retry", "by": "lead"})
+    await until(handle, "AWAITING_APPROVAL")
+    await handle.signal("approve", "ana")
+    return await _latest(world, handle)
+
+
+async def reset_later(world: World, shop: Shop) -> Handle:
+    """To a workflow task in the middle: the door tells of a new epoch."""
+    world.agent("desk", shop.tools, [TWO, TWO])
+    first = await world.start("reset_later", **WISH)
+    await outcome_of(first)
+    handle = await resets.reset(world.client, first.id, to=await resets.workflow_task_before(first, "mail"))
+    await until(handle, "AWAITING_PERSON")
+    await handle.signal("answer", {"choice": "replan", "by": "lead", "replan": "go on"})
+    return await _latest(world, handle)
+
+
+async def again(world: World, shop: Shop) -> Handle:
+    """A task that was terminated in mid-send runs again under its id."""
+    shop.gate.clear()
+    world.agent("desk", shop.tools, [TWO, TWO])
+    first = await world.start("again", **WISH)
+    await shop.sending.wait()
+    await first.terminate("to run it again")
+    handle = await world.start("again", again=True, **WISH)
+    await until(handle, "ACTING", "RECOVERING")
+    shop.gate.set()
+    return handle
+
+
+async def undone(world: World, shop: Shop) -> Handle:
+    """Cancelled after two bookings, which are taken back, latest first."""
+    bookings = [step("b1", "book", room="1"), step("b2", "book", after=["b1"], room="2")]
+    work = plan(*bookings, step("m", "mail", after=["b2"], to="jane", body="booked"))
+    tools = [*shop.tools, shop.book]
+    world.agent("desk", tools, [work], policy=Rules({"mail": asks("ana")}), undo_on=[EndStatus.CANCELLED])
+    handle = await world.start("undone", **WISH)
+    await until(handle, "AWAITING_APPROVAL")
+    await handle.cancel()
+    return handle
+
+
+async def refreshed(world: World, shop: Shop) -> Handle:
+    """A price is asked again before the payment, since an approval took its time."""
+    work = plan(step("s1", "price", order_id="1"), step("s2", "pay", order_id="1", amount=ref("s1", "/total")))
+    world.agent("desk", [*shop.tools, shop.price], [work], policy=Rules({"pay": asks("ana")}))
+    handle = await world.start("refreshed", **WISH)
+    await until(handle, "AWAITING_APPROVAL")
+    await asyncio.sleep(2.5)
+    await handle.signal("approve", "ana")
+    return handle
+
+
+async def receipt_kept(world: World, shop: Shop) -> Handle:
+    """The ledger is down after an effect for longer than the attempt lasts."""
+    world.ledger = Unwritable(clock=now)
+    world.agent("desk", [*shop.tools, shop.ring], [plan(step("s1", "ring", bell="door"))])
+    async with world.worker():
+        handle = await world.start("receipt_kept", **WISH)
+        await outcome_of(handle, seconds=60)
+    return handle
+
+
+class Unwritable(MemoryLedger):
+    """Takes no receipt for 6 s."""
+
+    since: datetime | None = None
+
+    async def settle(self, key: str, fence: int, settlement: Settlement) -> Row | None:
+        self.since = self.since or now()
+        if now() < self.since + timedelta(seconds=6):
+            raise LedgerDown("the database does not answer")
+        return await super().settle(key, fence, settlement)
+
+
+async def _latest(world: World, handle: Handle) -> Handle:
+    """Return the handle of the run that a reset began, since that is the one to record."""
+    return world.client.get_workflow_handle(handle.id, run_id=await resets.latest_run(world.client, handle.id))
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
@@ -176,6 +268,12 @@ SCENARIOS: Mapping[str, Scenario] = {
         question,
         doubted,
         continued,
+        reset,
+        reset_later,
+        again,
+        undone,
+        refreshed,
+        receipt_kept,
     )
 }
 
@@ -221,6 +319,8 @@ async def _perform(name: str, client: Client, folder: Path) -> Handle:
         return await _crashed(client, folder)
     shop = Shop(blob_bytes=20_000)
     world = World(client, folder)
+    if name == "receipt_kept":  # it needs a ledger of its own before there is a worker
+        return await receipt_kept(world, shop)
     async with world.worker():
         handle = await SCENARIOS[name](world, shop)
         await outcome_of(handle, seconds=60)
@@ -242,7 +342,7 @@ async def _crashed(client: Client, folder: Path) -> Handle:
 
 
 async def _runs(client: Client, handle: Handle) -> AsyncIterator[list[dict[str, Any]]]:
-    run_id = handle.first_execution_run_id
+    run_id = handle.run_id or handle.first_execution_run_id
     while run_id:
         history = await client.get_workflow_handle(handle.id, run_id=run_id).fetch_history()
         yield history.to_json_dict()["events"]

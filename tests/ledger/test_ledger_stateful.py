@@ -134,7 +134,7 @@ class TwoLedgers(RuleBasedStateMachine):
     @rule(data=st.data(), is_ours=st.booleans())
     def send_again(self, data: st.DataObject, is_ours: bool) -> None:
         """Let a run, its own or another, send again what may be sent again."""
-        rows = self.both(lambda ledger: ledger.doubts())
+        rows = self.both(lambda ledger: ledger.overdue())
         if rows:
             row, until = data.draw(st.sampled_from(rows)), self._clock.now + LEASE
             run = self._bound() if is_ours else "run-0"
@@ -155,7 +155,7 @@ class TwoLedgers(RuleBasedStateMachine):
         for row in self.both(lambda ledger: ledger.overdue()):
             self.both(partial(attempt, clock=self._clock, key=row.key, fence=row.fence, move=Move.RESEND))
 
-    @rule(tool=st.sampled_from(["", "issue_refund", "another"]), agent=st.sampled_from(["", "support_desk"]))
+    @rule(tool=st.sampled_from(["another", "another", "issue_refund", ""]), agent=st.sampled_from(["", "support_desk"]))
     def stop(self, tool: str, agent: str) -> None:
         self.both(lambda ledger: ledger.stop(Stop(tool=tool, agent=agent, at=self._clock.now)))
 

@@ -109,6 +109,38 @@ class Shop:
         return report
 
     @property
+    def book(self) -> Declaration:
+        @tool(effect="keyed", key_window="24h", attempts=2)
+        async def book(call: Call, room: str) -> dict[str, Any]:
+            """Book a room."""
+            return await self._do(call, "book", room=room)
+
+        @book.undo(effect="keyed")
+        async def unbook(call: Call, args: Any, result: Any) -> dict[str, Any]:
+            return await self._do(call, "unbook", booking=result["id"])
+
+        return book
+
+    @property
+    def price(self) -> Declaration:
+        @tool(effect="read", fresh_for="2s")
+        async def price(call: Call, order_id: str) -> dict[str, Any]:
+            """Say what an order costs now."""
+            self.looked += 1
+            return {"order_id": order_id, "total": 25000}
+
+        return price
+
+    @property
+    def ring(self) -> Declaration:
+        @tool(effect="unrepeatable", timeout="1s", attempts=2)
+        async def ring(call: Call, bell: str) -> dict[str, Any]:
+            """Ring a bell."""
+            return await self._do(call, "ring", bell=bell)
+
+        return ring
+
+    @property
     def measure(self) -> Declaration:
         @tool(effect="read")
         async def measure(call: Call, text: str) -> int:

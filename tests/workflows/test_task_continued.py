@@ -1,5 +1,6 @@
 """Continue-as-new: a task goes on in a run with an empty history, and nobody notices."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import UnsandboxedWorkflowRunner
 
 from core.profile import Ladder, Limits
 from core.record import Json
+from tests.workflows.resets import latest_run, reset
 from tests.workflows.shop import Shop
 from tests.workflows.stories import assert_never_failed, events_of, outcome_of, requests_of
 from tests.worlds import Rules, World, asks, dev_server, plan, ref, step, until
@@ -169,3 +171,40 @@ async def test_cancelled_at_the_boundary_the_call_under_way_is_settled_by_the_ne
     assert result["status"] == "CANCELLED"
     assert [(one["tool"], one["outcome"]) for one in result["effects"]] == [("pay", "succeeded")]
     assert shop.effects == [("pay", {"order_id": "1", "amount": 5})]
+
+
+@pytest.mark.parametrize("back", [0, 1], ids=["the latest run", "the run before it"])
+async def test_reset_of_a_run_that_continues_another_repeats_nothing(world: World, shop: Shop, back: int) -> None:
+    work = chain(12, "meanwhile")
+    both = {**work, "steps": [step("p", "pay", order_id="1", amount=5), *work["steps"]], "finish": {"answer": "done"}}
+    world.agent("desk", shop.tools, [both] * 4, policy=Rules({"pay": asks("ana")}))
+    async with world.worker():
+        first = await world.start("t")
+        while (await until(first, "AWAITING_APPROVAL"))["steps_done"] < 12:
+            pass
+        runs = await runs_of(world, first)
+        assert len(runs) >= 3
+        handle = await reset(world.client, first.id, run_id=runs[-1 - back].run_id or "")
+        result = await answered(handle)
+    assert result["status"] == "COMPLETED"
+    assert max(shop.keys.values()) == 1
+    assert (shop.done("pay"), shop.done("note")) == (1, 12)
+    task = await world.ledger.task(first.id)
+    assert task is not None
+    assert task.run_id == await latest_run(world.client, first.id)
+
+
+async def answered(handle: WorkflowHandle[Any, Any], seconds: float = 90) -> dict[str, Any]:
+    """Say yes to whatever is asked, until the task has ended."""
+    said: set[str] = set()
+    async with asyncio.timeout(seconds):
+        while (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+            for request in [one for one in await requests_of(handle) if one["id"] not in said]:
+                said.add(request["id"])
+                form, word = ("approve", {"by": "ana"}) if request["kind"] == "approval" else ("answer", GO_ON)
+                await handle.signal(form, {**word, "request_id": request["id"]})
+            await asyncio.sleep(0.1)
+    return await outcome_of(handle)
+
+
+GO_ON = {"choice": "retry", "by": "lead"}
