@@ -257,6 +257,11 @@ def test_a_task_that_waits_for_nobody_is_stuck() -> None:
     assert judge(truth(), evidence(ends={TASK: replace(running, waiting_for=("olga",))})).sins == ()
 
 
+def test_a_task_that_cannot_take_in_an_answer_is_stuck_whomever_it_names() -> None:
+    wedged = End(TASK, "RUNNING", waiting_for=("olga",), wedged="nondeterminism")
+    assert "nondeterminism" in only(judge(truth(), evidence(ends={TASK: wedged})), Sort.STUCK).what
+
+
 def test_a_task_that_the_server_does_not_know_is_stuck() -> None:
     only(judge(truth(), evidence(ends={})), Sort.STUCK)
 

@@ -9,7 +9,7 @@
     wrong payload  account or amount are not those of the truth, or not those that were approved
     unauthorised   it happened though it was denied or rejected, or before anybody with the right said yes to it;
                    or one yes was used for two calls
-    stuck          a task has not ended and waits for nobody
+    stuck          a task has not ended and waits for nobody, or cannot take in an answer
     wrong end      a task ended otherwise than the truth allows
 """
 
@@ -217,7 +217,7 @@ class Bench:
                     yield self._sin(Sort.FALSE_RECEIPT, memo, what, end.task_id)
 
     def _claimed(self, task_id: str, claim: Claim) -> Sequence[Row]:
-        """Find the rows that a claim may rest on: its own; or, of what was done already, the same tool's of the task."""
+        """Find what a claim may rest on: its own row; or, of what was done already, those of its tool in the task."""
         if not claim.already:
             return [row for row in [self.by_key.get(claim.key)] if row is not None]
         rows = self.by_task.get(task_id, ())
@@ -312,6 +312,8 @@ class Bench:
             end = self.evidence.ends.get(task.task_id)
             if end is None:
                 yield Sin(Sort.STUCK, task.task_id, "", "the server does not know it")
+            elif end.is_running and end.wedged:
+                yield Sin(Sort.STUCK, task.task_id, "", f"its workflow task fails: {end.wedged[:300]}")
             elif end.is_running and not end.waiting_for:
                 yield Sin(Sort.STUCK, task.task_id, "", "it has not ended, and waits for nobody")
             elif not end.is_running and end.status not in task.ends:

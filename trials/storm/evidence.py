@@ -105,7 +105,8 @@ class Heard:
 class End:
     """How a task stands when all is over. `status`: RUNNING, TERMINATED, or the runtime's own word.
 
-    ``waiting_for``: whom it names while it runs. ``heard``: None where the history could not be read.
+    ``waiting_for``: whom it names while it runs. ``wedged``: why its last workflow task failed, where it did: such a
+    task takes in nothing any more, whomever it names.
     """
 
     task_id: str
@@ -115,6 +116,7 @@ class End:
     claims: tuple[Claim, ...] = ()
     heard: tuple[Heard, ...] = ()
     runs: int = 1
+    wedged: str = ""
 
     @property
     def is_running(self) -> bool:

@@ -65,6 +65,12 @@ def _named(judgement: Judgement) -> Figure:
     )
 
 
+def of_waiting(ran: Ran) -> Figure:
+    """Tell how many tasks still waited for people when the time was over."""
+    count = ran.ends.get("RUNNING", 0)
+    return Figure(name=f"tasks that still ran at the end ({ran.weather.name})", measured=str(count))
+
+
 def of_throughput(calm: Ran, storm: Ran) -> Figure:
     """Compare how fast tasks ended, with the same tasks and one run after the other."""
     ratio = storm.per_s / calm.per_s if calm.per_s else 0.0

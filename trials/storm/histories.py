@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from temporalio.api.common.v1 import Payloads
@@ -55,8 +55,20 @@ async def read_end(client: Client, task_id: str) -> End:
         waiting_for=_waiting_for(found),
         claims=tuple(_claim(one) for one in result.get("effects", ())),
         heard=tuple(heard for event in events for heard in _heard(event)),
+        wedged=_wedged(events),
         runs=1 if found.raw_description.workflow_execution_info.first_run_id == found.run_id else 2,
     )
+
+
+def _wedged(events: Sequence[HistoryEvent]) -> str:
+    """Say why the last workflow task that was worked on failed; "" when it did not."""
+    for event in reversed(events):
+        match event.event_type:
+            case EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                return ""
+            case EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+                return event.workflow_task_failed_event_attributes.failure.message or "its workflow task failed"
+    return ""
 
 
 def _claim(effect: Mapping[str, Any]) -> Claim:
