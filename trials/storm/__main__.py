@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cli.connection import silence_sdk
+from cli.errors import Exit, explain
 from cli.leaving import leave_process
+from core.errors import LastmileError
 from trials import results
 from trials.results import Figure, Outcome
 from trials.storm import figures
@@ -19,22 +21,41 @@ from trials.storm.baselines import WAYS, run_naive
 from trials.storm.running import Ran, Size, Weather, run
 
 SEEDS = Path(__file__).with_name("seeds.txt")
-SMALL = Size(tasks=200, at_once=120, limit_s=150, quiet_s=45)
-FULL = Size(tasks=10_000, at_once=200, limit_s=6 * 3600, quiet_s=180)
+SMALL = Size(tasks=200, at_once=40, limit_s=200, quiet_s=45)
+FULL = Size(tasks=10_000, at_once=60, limit_s=6 * 3600, quiet_s=180)
 DEPLOYMENTS = 50
-_NAIVE_TASKS, _NAIVE_S = 100, 40.0
+_NAIVE_TASKS, _NAIVE_S = 100, 60.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what was asked for; 1 when a bound is broken."""
     given = _parse(argv)
     silence_sdk()
+    try:
+        return asyncio.run(_all(given))
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BaseExceptionGroup as group:
+        cause = _first(group)
+        if not isinstance(cause, LastmileError):
+            raise
+    except LastmileError as error:
+        cause = error
+    sentence, code = explain(cause)
+    sys.stderr.write(f"error: {sentence}\n")
+    return code
+
+
+async def _all(given: argparse.Namespace) -> int:
     if given.seeds:
-        codes = [asyncio.run(_one(given, seed, size=SMALL)) for seed in read_seeds()]
-        return max(codes, default=0)
+        return max([await _one(given, seed, size=SMALL) for seed in read_seeds()], default=0)
     seed = given.seed if given.seed is not None else secrets.randbelow(1_000_000)
-    size = _size(given)
-    return asyncio.run(_deployments(given, seed) if given.deployments else _one(given, seed, size=size))
+    return await (_deployments(given, seed) if given.deployments else _one(given, seed, size=_size(given)))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    one = group.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -81,6 +102,7 @@ async def _one(given: argparse.Namespace, seed: int, size: Size) -> int:
         for way in WAYS
     ]
     found = [
+        *([figures.of_size(storm)] if given.full and given.tasks is None else []),
         *figures.of_sins(storm),
         *figures.of_doubts(storm.judgement),
         figures.of_waiting(storm),

@@ -13,6 +13,9 @@ from trials.storm.truth import Blow, Kind
 LEAST_RATIO = 0.6
 """Throughput under the storm over that without faults."""
 
+LEAST_EFFECTS = 30_000
+"""Of a full storm."""
+
 _NAMES = {
     Sort.DUPLICATE: "duplicates",
     Sort.LOST: "lost",
@@ -62,6 +65,14 @@ def _named(judgement: Judgement) -> Figure:
         must_be=f"a person named within {NAMED_WITHIN_S:.0f} s",
         holds=not nobody and worst <= NAMED_WITHIN_S,
         note="; ".join(f"{one.task_id} {one.memo} {one.key} {one.state}" for one in nobody)[:500],
+    )
+
+
+def of_size(ran: Ran) -> Figure:
+    """Tell how many effects there were in all."""
+    count = ran.judgement.applications
+    return Figure(
+        name="effects", measured=str(count), must_be=f"at least {LEAST_EFFECTS}", holds=count >= LEAST_EFFECTS
     )
 
 
