@@ -20,7 +20,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from trials.storm.evidence import Application, Claim, Evidence, Notice, Row, Said
-from trials.storm.truth import EffectTruth, Fate, Kind, TaskTruth, Truth
+from trials.storm.truth import EffectTruth, Fate, Kind, TaskTruth, Truth, undo_memo
 
 NAMED_WITHIN_S = 60.0
 """How soon after a send somebody must have been named for a doubt that only a person can settle."""
@@ -97,7 +97,6 @@ class Bench:
 
     def __init__(self, truth: Truth, evidence: Evidence) -> None:
         self.truth, self.evidence = truth, evidence
-        self.undos = {effect.undoes: effect.memo for _, effect in self._effects() if effect.undoes}
 
     # ------------------------------------------------------------------------------------------------- the joins
 
@@ -158,7 +157,7 @@ class Bench:
 
     def memo(self, row: Row) -> str:
         """Return the memo under which the bank would know a row: an undo has one of its own."""
-        return self.undos.get(row.memo, f"{row.memo}-undo") if row.is_undo else row.memo
+        return undo_memo(row.memo) if row.is_undo else row.memo
 
     # -------------------------------------------------------------------------------------------------- the sins
 

@@ -25,7 +25,7 @@ from temporalio.service import RPCError
 
 from trials.storm.journal import Journal
 from trials.storm.processes import ROOT
-from trials.storm.truth import OTHERS, OWNERS, EffectTruth, Says, TaskTruth, Truth
+from trials.storm.truth import OTHERS, OWNERS, EffectTruth, Says, TaskTruth, Truth, undo_memo
 
 WAITING = "ExecutionStatus = 'Running' AND LastmileStatus IN ('AWAITING_APPROVAL', 'AWAITING_PERSON')"
 LOOKS_AFTER_S = 9.0
@@ -253,9 +253,9 @@ def effect_of(task: TaskTruth, args: Mapping[str, Any]) -> EffectTruth | None:
 
 
 def memo_of(args: Mapping[str, Any], tool: str) -> str:
-    """Return the business id of a call; an undo's is that of the effect with `-undo` behind it."""
+    """Return the business id of a call; an undo has one of its own."""
     inner = args.get("args") if tool.endswith(".undo") else None
-    return f"{inner.get('memo', '')}-undo" if isinstance(inner, dict) else str(args.get("memo", ""))
+    return undo_memo(str(inner.get("memo", ""))) if isinstance(inner, dict) else str(args.get("memo", ""))
 
 
 def memo_of_key(ledger: Path, key: str) -> str:
