@@ -6,7 +6,8 @@ Every actor runs until it is cancelled, and writes into the journal what it did,
 import asyncio
 import signal
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from random import Random
 
@@ -96,38 +97,46 @@ class LedgerNemesis:
         while True:
             await asyncio.sleep(self._random.uniform(6, 15))
             file, seconds = self._random.choice(self._files), round(self._random.uniform(0.5, 5), 2)
-            if await _locked(file, seconds):
+            with suppress(sqlite3.OperationalError):  # others write all the time; the next try may have it
+                async with locked(file):
+                    await asyncio.sleep(seconds)
                 self._journal.write(WHO, "ledger.lock", file=file.name, seconds=seconds)
 
 
-async def _locked(file: Path, seconds: float) -> bool:
-    """Hold the lock; False when it could not be had within 10 s."""
-    with_lock = sqlite3.connect(file, timeout=10, isolation_level=None, check_same_thread=False)
-    try:
-        await asyncio.to_thread(with_lock.execute, "BEGIN EXCLUSIVE")
-        await asyncio.sleep(seconds)
-        with_lock.execute("ROLLBACK")
-    except sqlite3.OperationalError:
-        return False
-    finally:
-        with_lock.close()
-    return True
+@asynccontextmanager
+async def locked(file: Path) -> AsyncIterator[None]:
+    """Hold a SQLite file locked. Raises sqlite3.OperationalError when the lock could not be had within 10 s."""
+    with closing(sqlite3.connect(file, timeout=10, isolation_level=None, check_same_thread=False)) as db:
+        await asyncio.to_thread(db.execute, "BEGIN EXCLUSIVE")
+        try:
+            yield
+        finally:
+            db.execute("ROLLBACK")
 
 
 class Deployer:
-    """Replaces the workers one after the other by SIGTERM, `count` times in all, waiting until the new one works."""
+    """Replaces the workers one after the other by SIGTERM, `count` times in all.
 
-    def __init__(self, workers: Sequence[Kept], journal: Journal, count: int) -> None:
-        self._workers, self._journal, self._count = workers, journal, count
+    The next one's turn comes when all work again, and `ended`, the number of tasks that have, has gone up by 3.
+    """
+
+    def __init__(self, workers: Sequence[Kept], ended: Callable[[], int], journal: Journal, count: int) -> None:
+        self._workers, self._ended, self._journal, self._count = workers, ended, journal, count
         self.done = 0
 
     async def run(self) -> None:
         """Deploy `count` times."""
         while self.done < self._count:
             worker = self._workers[self.done % len(self._workers)]
-            await worker.works.wait()
+            await self._loaded()
             worker.hit(signal.SIGTERM)
             self._journal.write(WHO, "worker.sigterm", program=worker.name)
             await worker.ended()
             self.done += 1
-            await asyncio.sleep(0.2)
+
+    async def _loaded(self) -> None:
+        wanted = self._ended() + 3
+        for one in self._workers:
+            await one.works.wait()
+        while self._ended() < wanted:  # noqa: ASYNC110 - the load tells nobody that it goes on
+            await asyncio.sleep(0.05)

@@ -72,8 +72,9 @@ class Ran:
 class Load:
     """The tasks of a truth, so many at once. ``goes_on``: asked before each start; False = start nothing more."""
 
-    def __init__(self, stage: Stage, size: Size, meddler: Meddler | None, goes_on: Callable[[], bool]) -> None:
-        self._stage, self._size, self._meddler, self._goes_on = stage, size, meddler, goes_on
+    def __init__(self, stage: Stage, size: Size, meddler: Meddler | None) -> None:
+        self._stage, self._size, self._meddler = stage, size, meddler
+        self.goes_on: Callable[[], bool] = lambda: True
         self.running: dict[str, TaskTruth] = {}
         self.started: list[TaskTruth] = []
         self.ended_at: list[float] = []
@@ -86,7 +87,7 @@ class Load:
         async with asyncio.TaskGroup() as group:
             for task in self._stage.truth.tasks:
                 await gate.acquire()
-                if not self._goes_on():
+                if not self.goes_on():
                     return
                 self.started.append(task)
                 group.create_task(self._one(task, gate))
@@ -161,8 +162,10 @@ async def run(folder: Path, seed: int, size: Size, weather: Weather, say: Callab
         say(f"{weather.name}: {len(stage.truth.tasks)} tasks, seed {seed}, in {folder}")
         sent = SentCounter(stage.ledger)
         meddler = Meddler(seed, stage.client, sent, stage.journal) if weather.nemesis else None
-        deployer = Deployer(stage.workers, stage.journal, weather.deployments) if weather.deployments else None
-        load = Load(stage, size, meddler, lambda: deployer is None or deployer.done < weather.deployments)
+        load = Load(stage, size, meddler)
+        deployer = Deployer(stage.workers, lambda: len(load.ended_at), stage.journal, weather.deployments)
+        if weather.deployments:
+            load.goes_on = lambda: deployer.done < weather.deployments
         async with acting(sent.run(), _progress(stage, load, weather, say)):
             async with acting(*_actors(seed, stage, load, weather, deployer)):
                 with suppress(TimeoutError):
@@ -185,8 +188,8 @@ async def run(folder: Path, seed: int, size: Size, weather: Weather, say: Callab
     )
 
 
-def _actors(seed: int, stage: Stage, load: Load, weather: Weather, deployer: Deployer | None) -> Sequence[Any]:
-    if deployer is not None:
+def _actors(seed: int, stage: Stage, load: Load, weather: Weather, deployer: Deployer) -> Sequence[Any]:
+    if weather.deployments:
         return [deployer.run()]
     if not weather.nemesis:
         return []
