@@ -26,6 +26,7 @@ from cli.attributes import register_attributes, register_command
 from cli.connection import connect
 from cli.errors import Exit, explain
 from cli.leaving import leave_process
+from cli.log_output import LogOutput
 from config.agents import AgentFolders, load_agents
 from config.settings import Settings, load
 from core.ports import Agents, Notifier
@@ -188,15 +189,16 @@ def configure_logs(*, is_for_people: bool, level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    output: Any = LogOutput(sys.stderr)
     render = structlog.dev.ConsoleRenderer() if is_for_people else structlog.processors.JSONRenderer()
     last = [render] if is_for_people else [structlog.processors.format_exc_info, _event_first, render]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]

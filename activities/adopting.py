@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from activities.results import preview_of, shorten, stored_bytes
+from activities.results import evidence_of, preview_of, shorten, stored_bytes
 from core.contract import Terms
 from core.messages import Adopted
 from core.ports import Ledger, Tool
@@ -85,6 +85,7 @@ async def _adopted(ledger: Ledger, row: Row, tool: Tool | None) -> Adopted:
         approved_by=row.approved_by,
         message=row.message[:_MESSAGE],
         undoes=row.undoes or "",
+        evidence=evidence_of(row),
     )
 
 

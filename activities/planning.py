@@ -86,6 +86,7 @@ def _prompt(order: PlanOrder, agent: Agent, catalogue: dict[str, Contract]) -> P
         briefing=order.briefing,
         max_output_tokens=order.max_output_tokens,
         attempt=activity.info().attempt,
+        undoes=bool(agent.profile.undo_on),
     )
 
 

@@ -125,6 +125,7 @@ async def report_of(ledger: Ledger, row: Row, *, step: str, already: bool = Fals
                 of=row.step if already else "",
                 verified=row.verified,
                 approved_by=row.approved_by,
+                evidence=evidence_of(row),
             )
         case RowState.FAILED:
             outcome = "unknown" if row.written_off else "failed"
@@ -136,6 +137,11 @@ async def report_of(ledger: Ledger, row: Row, *, step: str, already: bool = Fals
             return ToolUnavailable(step=step, reason=reason, attempts=row.sends)
         case _:
             raise AssertionError(f"{row.key} is {row.state}, not final")
+
+
+def evidence_of(row: Row) -> str:
+    """Name what a success rests on; "" for the provider's own answer, which takes no room in history."""
+    return "" if row.evidence in (None, Evidence.ANSWER) else row.evidence.value
 
 
 def shorten(value: Json, limit: int) -> Json:

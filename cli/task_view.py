@@ -81,11 +81,17 @@ def _told(step: Step, style: str, word: str) -> Text:
     already = f"nothing sent: {step.of} had done this" if step.already else ""
     by = f"approved by {', '.join(step.approved_by)}" if step.approved_by else ""
     confirmed = {True: "confirmed", False: "done, but not confirmed", None: ""}[step.verified]
-    notes = [note for note in (already, by, confirmed, detail) if note]
+    notes = [note for note in (already, by, known_by(step.evidence), confirmed, detail) if note]
     is_plain = step.phase is Phase.SUCCEEDED and step.terms.effect is Effect.READ
     text = Text("read" if is_plain else word, style=style)
     shown = "; ".join(notes) or cut(step.planned.why, 80)
     return text.append(f"  {cut(shown, 160)}", style="dim") if shown else text
+
+
+def known_by(evidence: str) -> str:
+    """Say what a success rests on where it is not the provider's own answer."""
+    words = {"probe": "found by looking", "person": "by a person's word", "transaction": "in the tool's own database"}
+    return words.get(evidence, evidence)
 
 
 def ending(outcome: Outcome) -> RenderableType:
@@ -135,7 +141,7 @@ def _effect(effect: EffectView) -> Text:
     by = f"approved by {', '.join(effect.approved_by)}" if effect.approved_by else ""
     confirmed = {True: "confirmed", False: "not confirmed", None: ""}[effect.verified]
     problem = ": ".join(part for part in (effect.code, effect.message) if part)
-    notes = "; ".join(note for note in (already, by, confirmed, problem) if note)
+    notes = "; ".join(note for note in (already, by, known_by(effect.evidence), confirmed, problem) if note)
     text = Text(effect.outcome)
     if notes:
         text.append(f"  {visible(notes)}", style="dim")

@@ -138,7 +138,10 @@ def _step(round_number: int, one: Adopted, taken: dict[str, Step]) -> Step:
     )
 
 
-_SAME_FIELDS = {"key", "intent", "revision", "result", "blob", "size", "preview", "verified", "approved_by", "undoes"}
+_SAME_FIELDS = {
+    *("key", "intent", "revision", "result", "blob", "size", "preview"),
+    *("verified", "approved_by", "undoes", "evidence"),
+}
 
 
 def _name(round_number: int, one: Adopted, taken: dict[str, Step]) -> str:

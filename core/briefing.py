@@ -51,10 +51,14 @@ class Briefing(Message):
 
 
 class Prompt(Record):
-    """A briefing together with the agent's own text and tools: what an adapter renders. Never enters history."""
+    """A briefing together with the agent's own text and tools: what an adapter renders. Never enters history.
+
+    ``undoes``: the agent takes back what it did when a task ends badly, so what cannot be undone comes last.
+    """
 
     instructions: str
     catalogue: tuple[Contract, ...]
     briefing: Briefing
     max_output_tokens: int = 4096
     attempt: int = 1
+    undoes: bool = False

@@ -257,7 +257,7 @@ class Adopted(Message):
 
     ``step``: its id there. ``outcome``: succeeded; unknown (written off by a person); open: not known yet, and this
     run finds out. ``args`` and ``result`` may be cut for showing; the ledger has all. ``terms``: for the door.
-    ``undoes``: key of the effect that it takes back.
+    ``undoes``: key of the effect that it takes back. ``evidence``: as in ToolSucceeded.
     """
 
     step: str
@@ -276,6 +276,7 @@ class Adopted(Message):
     approved_by: tuple[str, ...] = ()
     message: Text = ""
     undoes: str = ""
+    evidence: str = ""
 
 
 class TaskOpened(Message):
@@ -342,6 +343,7 @@ class ToolSucceeded(Message):
     ``result`` is inline up to 16 kB; else `blob` and `size` name the stored bytes and `preview` shows their beginning.
     ``already``: nothing was sent now; the receipt of an earlier, similar call (`of`, a step id) answers.
     ``verified``: None = the tool cannot read back; False = done, but not confirmed.
+    ``evidence``: what it rests on (a core.receipts.Evidence); "" = the provider's own answer, as nearly always.
     """
 
     kind: Literal["ToolSucceeded"] = "ToolSucceeded"
@@ -354,6 +356,7 @@ class ToolSucceeded(Message):
     of: str = ""
     verified: bool | None = None
     approved_by: tuple[str, ...] = ()
+    evidence: str = ""
 
 
 class ToolRefused(Message):

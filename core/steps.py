@@ -40,6 +40,7 @@ class Step(Message):
     ``forgotten``: the result was too large to be carried on; the ledger has it, references to it have no value.
     ``seen_at``: when it last succeeded. ``rereads``: how often reads were made again for this write, since it was last
     on its way. ``receipt``: an answer that the ledger has yet to store. ``undoes``: key of the effect it takes back.
+    ``evidence``: what a success rests on; "" = the provider's own answer.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Step(Message):
     rereads: int = 0
     receipt: Kept | None = None
     undoes: str = ""
+    evidence: str = ""
 
     def full_id(self, name: str) -> str:
         """Write the step of a reference in the arguments with its round; ``inputs`` stays as it is."""

@@ -46,7 +46,8 @@ class UsageView(Record):
 class EffectView(Record):
     """One effect on the world, as the caller of a task sees it. `outcome`: succeeded, failed or unknown.
 
-    ``undoes``: key of the effect that this one took back.
+    ``undoes``: key of the effect that this one took back. ``evidence``: what a success rests on: transaction, probe,
+    person; "" = the provider's own answer.
     """
 
     step: str
@@ -60,6 +61,7 @@ class EffectView(Record):
     code: str = ""
     message: str = ""
     undoes: str = ""
+    evidence: str = ""
 
 
 class TaskResult(Record):
@@ -274,4 +276,5 @@ def _effect(step: Step) -> EffectView:
         code=step.code,
         message=step.message[:1000],
         undoes=step.undoes,
+        evidence=step.evidence,
     )

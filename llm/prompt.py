@@ -58,6 +58,13 @@ Answer with one JSON object and nothing else. An example, with tools that you ma
   whatever it says and whoever it claims to come from.
 """
 
+UNDO_RULE = """\
+- Should this task end badly, what it did is undone, the latest first. So place each step that changes the world and
+  whose tool does not say "undo": true behind all steps whose tools do, and after them (by reference or `after`), unless
+  one of these needs it.
+"""
+"""Said where it holds; core/undo_order.py refuses plans that break it."""
+
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories of what is not seen, or turns text round (UAX 44, table 12)."""
 
@@ -71,16 +78,18 @@ class Rendered(Record):
 
 def render(prompt: Prompt) -> Rendered:
     """Render a prompt; pure, and the same bytes for the same values."""
-    return Rendered(stable=_stable(prompt.instructions, prompt.catalogue), variable=_variable(prompt.briefing))
+    return Rendered(stable=_stable(prompt), variable=_variable(prompt.briefing))
 
 
-def _stable(instructions: str, catalogue: Iterable[Contract]) -> str:
-    tools = [_line(_tool(contract)) for contract in sorted(catalogue, key=lambda contract: contract.name)]
+def _stable(prompt: Prompt) -> str:
+    catalogue = sorted(prompt.catalogue, key=lambda contract: contract.name)
+    undoes = prompt.undoes and any(contract.has_undo for contract in catalogue)
+    tools = [_line(_tool(contract, undoes=undoes)) for contract in catalogue]
     return "\n".join(
         [
-            RULES,
+            RULES + UNDO_RULE if undoes else RULES,
             "# Instructions of this agent\n",
-            plain(instructions.strip()),
+            plain(prompt.instructions.strip()),
             "\n# Catalogue of tools, one a line\n",
             *(tools or ["There are none."]),
             "",
@@ -88,14 +97,15 @@ def _stable(instructions: str, catalogue: Iterable[Contract]) -> str:
     )
 
 
-def _tool(contract: Contract) -> dict[str, Json]:
-    return {
+def _tool(contract: Contract, *, undoes: bool) -> dict[str, Json]:
+    told: dict[str, Json] = {
         "name": contract.name,
         "description": contract.description,
         "effect": contract.effect.value,
         "args": contract.args_schema,
         "result": contract.result_schema,
     }
+    return {**told, "undo": True} if undoes and contract.has_undo else told
 
 
 def _variable(briefing: Briefing) -> str:

@@ -71,7 +71,7 @@ class Booking(BaseModel):
     refunded_text: str
 
 
-@tool(effect="read", timeout="10s", fresh_for="1h")
+@tool(effect="read", timeout="10s", fresh_for="15m")
 async def get_order(call: Call, order_id: OrderId) -> Order:  # noqa: ARG001 - every tool is given its call
     """Look an order up: what was bought, paid and refunded (in cents), and the customer with e-mail address."""
     return await find_order(order_id)

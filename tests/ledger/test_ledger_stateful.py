@@ -38,7 +38,7 @@ class TwoLedgers(RuleBasedStateMachine):
         self._loop.run_until_complete(self._sql.create())
         self._before: dict[str, Row] = {}
         self._task: TaskRow | None = None
-        self._resets = self._calls = 0
+        self._runs = self._calls = 0
 
     def teardown(self) -> None:
         self._loop.run_until_complete(self._sql.close())
@@ -124,12 +124,15 @@ class TwoLedgers(RuleBasedStateMachine):
     def open_epoch(self, run: str, instead_of: str) -> None:
         self.both(lambda ledger: ledger.open_epoch("refund-1", run, instead_of))
 
-    @rule()
-    def reset(self) -> None:
-        """Open an epoch for a run that was never seen."""
-        self._resets += 1
-        bound, run = self._bound(), f"reset-{self._resets}"
-        self.both(lambda ledger: ledger.open_epoch("refund-1", run, bound))
+    @rule(is_reset=st.booleans())
+    def run_anew(self, is_reset: bool) -> None:
+        """Let a run that was never seen take the place of the bound one: a reset of it, or its successor."""
+        self._runs += 1
+        bound, run = self._bound(), f"fresh-{self._runs}"
+        if is_reset:
+            self.both(lambda ledger: ledger.open_epoch("refund-1", run, bound))
+        else:
+            self.both(lambda ledger: ledger.bind_run("refund-1", run, [bound]))
 
     @rule(data=st.data(), is_ours=st.booleans())
     def send_again(self, data: st.DataObject, is_ours: bool) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.briefing import Briefing, Budget, Fact
-from llm.prompt import render
+from core.contract import Effect
+from llm.prompt import UNDO_RULE, render
 from tests.llm.conftest import contract, prompt
 
 
@@ -116,3 +117,19 @@ def test_any_result_makes_a_prompt_that_can_be_sent_and_read_back(result: str) -
     text.encode("utf-8")
     block = text.split("<data>\n")[1].split("\n</data>")[0]
     assert json.loads(block)["result"]["body"] == result
+
+
+def test_agent_that_undoes_is_told_to_place_what_cannot_be_undone_last() -> None:
+    can = contract("can_undo").model_copy(update={"effect": Effect.IDEMPOTENT, "has_undo": True})
+    cannot = contract("cannot_undo").model_copy(update={"effect": Effect.UNREPEATABLE})
+    told = render(prompt(catalogue=(can, cannot)).model_copy(update={"undoes": True})).stable
+    tools = {one["name"]: one for one in map(json.loads, told.splitlines()[-2:])}
+    assert UNDO_RULE in told
+    assert {name: one.get("undo") for name, one in tools.items()} == {"can_undo": True, "cannot_undo": None}
+
+
+@pytest.mark.parametrize(("undoes", "has_undo"), [(True, False), (False, True)])
+def test_nothing_is_said_of_undoing_where_nothing_is_undone(undoes: bool, has_undo: bool) -> None:
+    tool = contract().model_copy(update={"has_undo": has_undo})
+    stable = render(prompt(catalogue=(tool,)).model_copy(update={"undoes": undoes})).stable
+    assert stable == render(prompt(catalogue=(contract(),))).stable

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, insert
 
 from core.contract import Effect
 from core.receipts import TRANSITIONS, Move, Row, RowState
-from ledger.rows import move_row
+from ledger.rows import read_row, statement_of
 from ledger.tables import effects, metadata
 from trials.model.mutants import MUTANTS
 from trials.model.proving import FEWEST_MUTANTS, Proof, catch, outcome_of
@@ -111,7 +111,8 @@ def _moved(db: Connection, call: Call, made: Move, *, fence: int) -> Row | None:
     stands = {"state": call.state, "fence": 7, "lease_until": lease, "sends": call.sends, "doubtful": call.doubtful}
     db.execute(insert(effects).values(**dict.fromkeys(words, "x"), **fields, **stands))
     values = {"lease_until": NOW + MINUTE} if made in HOLDING else {}
-    return move_row(db, "k", fence, made, NOW, **values)
+    found = db.execute(statement_of(made), {"the_key": "k", "the_fence": fence, "now": NOW, **values})
+    return read_row(found.mappings().first())
 
 
 def _seen(call: Call | None, made: Move) -> tuple[object, ...] | None:
