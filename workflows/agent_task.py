@@ -175,6 +175,8 @@ class AgentTask:
             self._visits[command.id] = visit
         try:
             raw = await visit
+        except asyncio.CancelledError:  # called back just as its answer came (the SDK drops the answer then)
+            return CallCancelled(step=step.id)
         except ActivityError as error:
             if isinstance(error.cause, CancelledError):
                 return CallCancelled(step=step.id)
