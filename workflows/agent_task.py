@@ -175,7 +175,7 @@ class AgentTask:
             self._visits[command.id] = visit
         try:
             raw = await visit
-        except asyncio.CancelledError:  # called back in the very moment in which it ended: what it said is lost
+        except asyncio.CancelledError:  # called back just as its answer came (the SDK drops the answer then)
             return CallCancelled(step=step.id)
         except ActivityError as error:
             if _was_called_back(error):

@@ -21,7 +21,7 @@ from trials.storm.baselines import WAYS, run_naive
 from trials.storm.running import Ran, Size, Weather, run
 
 SEEDS = Path(__file__).with_name("seeds.txt")
-SMALL = Size(tasks=200, at_once=40, limit_s=200, quiet_s=45)
+SMALL = Size(tasks=200, at_once=60, limit_s=200, quiet_s=45)
 FULL = Size(tasks=10_000, at_once=60, limit_s=6 * 3600, quiet_s=180)
 DEPLOYMENTS = 50
 _NAIVE_TASKS, _NAIVE_S = 100, 60.0

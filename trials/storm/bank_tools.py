@@ -178,4 +178,6 @@ async def _client() -> AsyncIterator[aiohttp.ClientSession]:
         raise Refused("not_configured", f"the worker's environment variable {BANK} (the bank's address) is not set")
     patience = aiohttp.ClientTimeout(total=_REQUEST_S)
     async with aiohttp.ClientSession(url, timeout=patience, raise_for_status=True) as session:
+        # by itself it sends a PUT again whose connection broke, and the door takes the 412 to that for the first answer
+        session._retry_connection = False  # noqa: SLF001
         yield session
