@@ -197,21 +197,24 @@ async def test_an_open_transaction_is_not_ruled_out(databases: ToolDatabases) ->
 
 
 @pytest.mark.parametrize("ends", ["commits", "rolls back"])
-async def test_ruling_out_waits_for_an_open_transaction(url: str, ends: str) -> None:
+@pytest.mark.parametrize("send", [1, 2], ids=["first send", "past a tombstone"])
+async def test_ruling_out_waits_for_an_open_transaction(url: str, send: int, ends: str) -> None:
     databases = ToolDatabases({"SHOP_DB": url})
     begun, go_on = asyncio.Event(), asyncio.Event()
+    if send > 1:
+        await databases.rule_out("SHOP_DB", "k1", send - 1)
 
-    async def send() -> None:
-        async with databases.open("SHOP_DB", "k1", "f1", 1) as transaction:
+    async def apply() -> None:
+        async with databases.open("SHOP_DB", "k1", "f1", send) as transaction:
             begun.set()
             await go_on.wait()
             await transaction.keep("late")
             if ends == "rolls back":
                 raise Refused("sold_out")
 
-    sending = asyncio.create_task(send())
+    sending = asyncio.create_task(apply())
     await begun.wait()
-    ruling = asyncio.create_task(databases.rule_out("SHOP_DB", "k1", 1))
+    ruling = asyncio.create_task(databases.rule_out("SHOP_DB", "k1", send))
     done, _ = await asyncio.wait([ruling], timeout=0.1)
     assert not done
     go_on.set()
@@ -220,7 +223,7 @@ async def test_ruling_out_waits_for_an_open_transaction(url: str, ends: str) -> 
     assert (found and found.result) == ("late" if ends == "commits" else None)
     if ends == "rolls back":
         with pytest.raises(NotSent):
-            await send()
+            await apply()
     await databases.close()
 
 
