@@ -210,7 +210,7 @@ DEPARTURES: tuple[Departure, ...] = (
         where="marked, nothing sent: transactional",
         says="-",
         expected=Word.FREE,
-        why="a transactional call is marked like any other; no receipt in the tool's database means rolled back.",
+        why="a transactional call is marked like any other; with no receipt in the tool's database it is sent again.",
     ),
     Departure(
         where="workflow terminated after the mark: transactional",
