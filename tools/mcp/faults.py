@@ -12,6 +12,7 @@ from core.contract import Effect
 from core.errors import NotSent, Refused
 from core.ports import Certainty, Sorted
 from core.record import Json
+from tools.sorting import sort
 
 METHOD_NOT_FOUND, INVALID_PARAMS = -32601, -32602  # JSON-RPC 2.0: looked at, and not carried out
 _MOST_TEXT = 500
@@ -26,7 +27,11 @@ class UnreadableAnswer(Exception):
     """Something came back, and it is no answer that says what happened."""
 
 
-class SessionGone(Exception):
+class ToolChanged(Exception):
+    """The server says something else about a tool than was accepted, so it is not called."""
+
+
+class SessionGone(NotSent):
     """The server does not know this session any more; it did not look at the call."""
 
 
@@ -58,12 +63,29 @@ class Mark:
 
 def by_code(code: int, message: str) -> Exception:
     """Sort a JSON-RPC error that a server sent: only two codes say that nothing was carried out."""
-    text = f"{message}"[:_MOST_TEXT]
+    text = message[:_MOST_TEXT]
     if code == METHOD_NOT_FOUND:
         return Refused("method_not_found", text)
     if code == INVALID_PARAMS:
         return Refused("invalid_params", text)
     return UnreadableAnswer(f"the server answered with error {code}: {text}")
+
+
+def sort_error(error: BaseException, how_to_accept: str) -> Sorted:
+    """Sort what a call through a session raised.
+
+    The code of a changed tool says `forbidden`: like a refused permission it tells nothing of what was sent earlier.
+    """
+    match error:
+        case ToolChanged():
+            text = f"{error}; {how_to_accept}"
+            return Sorted(certainty=Certainty.REFUSED, code="forbidden_tool_changed", message=text)
+        case UnreadableAnswer():
+            return Sorted(certainty=Certainty.UNKNOWN, code="unreadable_answer", message=f"{error}"[:_MOST_TEXT])
+        case ConnectionEnded():
+            return Sorted(certainty=Certainty.UNKNOWN, code="connection_lost", message=f"{error}"[:_MOST_TEXT])
+        case _:
+            return sort(error)
 
 
 def refusal(effect: Effect, reason: str) -> Refused:

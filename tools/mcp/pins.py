@@ -56,6 +56,14 @@ class Pin(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """A pin with its digest, made once."""
+
+    pin: Pin
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """How what a server says now differs from what was accepted; names of its tools."""
 
@@ -97,12 +105,16 @@ def read_lock(folder: Path) -> Pins:
     try:
         return _parse(body)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
-        raise ConfigError(f"{path}: {_why(error)}; accept the tools anew: python starter.py tools AGENT --accept") from error
+        raise ConfigError(
+            f"{path}: {_why(error)}; accept the tools anew: python starter.py tools AGENT --accept"
+        ) from error
 
 
 def write_lock(folder: Path, pins: Pins) -> None:
     """Write what is accepted from now on: sorted, one tool after the other, so that a change is readable as a diff."""
-    servers = {server: {name: _entry(pin) for name, pin in sorted(tools.items())} for server, tools in sorted(pins.items())}
+    servers = {
+        server: {name: _entry(pin) for name, pin in sorted(tools.items())} for server, tools in sorted(pins.items())
+    }
     text = json.dumps({"version": _VERSION, "servers": servers}, indent=1, ensure_ascii=False) + "\n"
     path = folder / NAME
     temporary = path.with_suffix(".lock.new")
@@ -127,7 +139,9 @@ def _parse(body: bytes) -> Pins:
     data = json.loads(body)
     if not isinstance(data, dict) or data.get("version") != _VERSION or not isinstance(data.get("servers"), dict):
         raise _BadLock(f"is no lock file of version {_VERSION}")
-    return {server: {name: _pin(name, entry) for name, entry in tools.items()} for server, tools in data["servers"].items()}
+    return {
+        server: {name: _pin(name, entry) for name, entry in tools.items()} for server, tools in data["servers"].items()
+    }
 
 
 def _pin(name: str, entry: Mapping[str, Json]) -> Pin:

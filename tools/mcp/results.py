@@ -14,9 +14,11 @@ from typing import Any
 
 from core.names import NotCanonical, blob_digest, canonical
 from core.record import Json
+from tools.mcp.faults import UnreadableAnswer
 from tools.mcp.schemas import faults
 
 EMBEDDED = 32 * 1024  # bytes; a result of 16 kB leaves its row for a blob of the ledger by itself
+_OPAQUE = "mcp result"
 _MOST_BLOCKS = 100
 _LONGEST_ERROR = 2_000  # characters
 
@@ -42,6 +44,21 @@ class Answer:
         return " ".join(text.split())[:_LONGEST_ERROR] or "the tool says that it failed, and nothing else"
 
 
+def read_answer(raw: Mapping[str, Json]) -> Answer:
+    """Read the result of a ``tools/call``. Raises UnreadableAnswer for one that says nothing of what happened."""
+    if (kind := raw.get("resultType", "complete")) != "complete":
+        raise UnreadableAnswer(f"the tool did not finish: it answered {kind!r:.60}, which nobody here can go on with")
+    content, is_error = raw.get("content", []), raw.get("isError", False)
+    if not isinstance(is_error, bool) or not isinstance(content, list) or not all(map(_is_block, content)):
+        raise UnreadableAnswer("the answer is no result of a tool")
+    structured = raw.get("structuredContent")
+    return Answer(tuple(content), structured, structured is not None, is_error)
+
+
+def _is_block(value: Json) -> bool:
+    return isinstance(value, dict)
+
+
 def to_json(answer: Answer, schema: Mapping[str, Json] | None) -> Json:
     """Return the result; one that does not fit the schema as ``{opaque, problem, value}``, as every other tool's."""
     value = _value(answer)
@@ -59,7 +76,13 @@ def to_json(answer: Answer, schema: Mapping[str, Json] | None) -> Json:
 
 
 def _opaque(problem: str, value: Json) -> dict[str, Json]:
-    return {"opaque": "mcp result", "problem": problem, "value": value}
+    return {"opaque": _OPAQUE, "problem": problem, "value": value}
+
+
+def problem_in(result: Json) -> str:
+    """Say what `to_json` found wrong with a result; "" when nothing."""
+    is_opaque = isinstance(result, dict) and result.get("opaque") == _OPAQUE and len(result) == 3
+    return str(result["problem"]) if is_opaque else ""
 
 
 def _value(answer: Answer) -> Json:

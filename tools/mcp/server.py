@@ -27,7 +27,7 @@ class Server:
     def identity(self) -> str:
         """The same for two servers that are one and the same process or address."""
         table = self.table
-        where = "" if table.url else str(self.folder)
+        where = str(self.folder) if self._is_of_folder else ""
         return repr((where, table.command, table.url, sorted(table.env.items()), sorted(table.headers.items())))
 
     def program(self, environ: Mapping[str, str]) -> Program:
@@ -43,6 +43,12 @@ class Server:
     def headers(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Write the headers of its requests. Raises NotSent for a variable that is not there."""
         return {name: self._put_in(value, environ, f"headers.{name}") for name, value in self.table.headers.items()}
+
+    @property
+    def _is_of_folder(self) -> bool:
+        """Whether its command names something in the agent's folder."""
+        first, *rest = self.table.command or ("",)
+        return os.sep in first or any((self.folder / word).exists() for word in rest)
 
     def _find(self, program: str, path: str) -> str:
         """Look beside the running Python first: servers are often installed together with the worker."""

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 LONGEST_LINE = 16 * 1024 * 1024  # bytes; twice what is kept of a result by default, for base64 and escapes
 _MOST_GARBAGE = 1_000  # lines that are no message, before a session is given up
+_MOST_UNREAD = 4 * 1024 * 1024  # bytes that wait for a server to read them
 _TAIL = 4_000  # bytes of standard error that are remembered
 _PATIENCE = 2.0  # seconds that a server gets to end: after its input closed, and again after SIGTERM
 
@@ -45,11 +46,12 @@ class Program:
 class Pipes:
     """One running server. `cause` says why it ended, once it has; `ended` is set then."""
 
-    def __init__(self, process: asyncio.subprocess.Process, messages: Any, ended: asyncio.Event) -> None:
-        self.process = process
-        self.ended = ended
+    def __init__(self, stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> None:
+        self.stdin = stdin
+        self._stdout = stdout
+        self._stderr = stderr
+        self.ended = asyncio.Event()
         self.cause = ""
-        self._messages = messages
         self._tail = b""
 
     @property
@@ -57,26 +59,28 @@ class Pipes:
         """The end of what the server wrote to standard error, on one line."""
         return " ".join(self._tail.decode("utf-8", "replace").split())[-600:]
 
-    async def read(self) -> None:
+    async def read(self, messages: Any) -> None:
         """Pass messages on until the server ends, or sends what cannot be read."""
-        assert self.process.stdout is not None
+        from anyio import BrokenResourceError, ClosedResourceError  # noqa: PLC0415 - loaded with the first session
+
         try:
-            self.cause = await self._pass_on(self.process.stdout)
+            self.cause = await self._pass_on(messages)
         except ValueError:  # what StreamReader.readline raises beyond its limit
             self.cause = f"it sent a line of more than {LONGEST_LINE:,} bytes"
         except OSError as error:
             self.cause = f"its output cannot be read: {error}"
+        except (BrokenResourceError, ClosedResourceError):
+            self.cause = "the session was closed"
         finally:
             self.ended.set()
-            await self._messages.aclose()
+            await messages.aclose()
 
-    async def _pass_on(self, stdout: asyncio.StreamReader) -> str:
+    async def _pass_on(self, messages: Any) -> str:
+        from mcp.shared.message import SessionMessage  # noqa: PLC0415 - as above
         from mcp_types import jsonrpc_message_adapter  # noqa: PLC0415 - the SDK is loaded with the first session
 
-        from mcp.shared.message import SessionMessage  # noqa: PLC0415 - as above
-
         garbage = 0
-        while line := await stdout.readline():
+        while line := await self._stdout.readline():
             try:
                 message = jsonrpc_message_adapter.validate_json(line, by_name=False)
             except (ValueError, RecursionError):  # many servers print to their output by mistake: passed over
@@ -84,38 +88,34 @@ class Pipes:
                 if garbage > _MOST_GARBAGE:
                     return f"it sent more than {_MOST_GARBAGE:,} lines that are no MCP messages"
                 continue
-            await self._messages.send(SessionMessage(message))
+            await messages.send(SessionMessage(message))
         return "it ended"
 
     async def drain_errors(self) -> None:
         """Read standard error away, however much it is, and remember its end."""
-        assert self.process.stderr is not None
-        while chunk := await self.process.stderr.read(64 * 1024):
+        while chunk := await self._stderr.read(64 * 1024):
             self._tail = (self._tail + chunk)[-_TAIL:]
 
 
 class Input:
-    """Writes messages to a server, in the task of whoever makes the call. (`WriteStream` of the SDK.)"""
+    """Writes messages to a server, in the task of whoever makes the call. (`WriteStream` of the SDK.)
+
+    It never waits: a server that does not read is one to which nothing more is sent.
+    """
 
     def __init__(self, pipe: asyncio.StreamWriter) -> None:
         self._pipe = pipe
-        self._turn = asyncio.Lock()
 
     async def send(self, item: Any, /) -> None:
         """Write one message; from the first byte on, the call counts as sent."""
         from anyio import BrokenResourceError  # noqa: PLC0415 - as above
 
         line = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode("utf-8", "replace") + b"\n"
-        async with self._turn:
-            if self._pipe.is_closing():
-                raise BrokenResourceError
-            if (sending := current.get()) is not None:
-                sending.begun = True
-            try:
-                self._pipe.write(line)
-                await self._pipe.drain()
-            except OSError as error:
-                raise BrokenResourceError from error
+        if self._pipe.is_closing() or self._pipe.transport.get_write_buffer_size() > _MOST_UNREAD:
+            raise BrokenResourceError
+        if (sending := current.get()) is not None:
+            sending.begun = True
+        self._pipe.write(line)
 
     async def aclose(self) -> None:
         """Close the server's input, which asks it to end."""
@@ -146,7 +146,9 @@ async def start(program: Program) -> AsyncIterator[Pipes]:
         limit=LONGEST_LINE,
         start_new_session=True,
     )
-    pipes = Pipes(process, None, asyncio.Event())
+    if process.stdin is None or process.stdout is None or process.stderr is None:
+        raise OSError("the program got no pipes")
+    pipes = Pipes(process.stdin, process.stdout, process.stderr)
     errors = asyncio.create_task(pipes.drain_errors())
     try:
         yield pipes
@@ -161,13 +163,11 @@ async def streams(pipes: Pipes) -> AsyncIterator[tuple[Any, Any]]:
     """Offer a running server as the SDK's pair of streams. (`Transport` of the SDK.)"""
     from anyio import create_memory_object_stream  # noqa: PLC0415 - as above
 
-    assert pipes.process.stdin is not None
     incoming, outgoing = create_memory_object_stream[Any](0)
-    pipes._messages = incoming  # noqa: SLF001 - this module's own
-    reading = asyncio.create_task(pipes.read())
+    reading = asyncio.create_task(pipes.read(incoming))
     try:
         async with outgoing:
-            yield outgoing, Input(pipes.process.stdin)
+            yield outgoing, Input(pipes.stdin)
     finally:
         reading.cancel()
         await asyncio.wait({reading})
@@ -185,4 +185,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 await process.wait()
-            return
+            break
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # what it started itself, and left behind
+        os.killpg(process.pid, signal.SIGKILL)

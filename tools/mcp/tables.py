@@ -11,13 +11,18 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/.*)?$", max_length=500)]
 
+LONGEST_WAIT = 300.0
+"""Seconds that a server at an address may be silent; a tool's own timeout is no longer."""
+
 _SECRET_HEADERS = ("authorization", "cookie", "key", "token", "secret", "password")
 
 
 def _no_secret(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if any(word in name.lower() for word in _SECRET_HEADERS) and "${" not in value:
-            raise ValueError(f'{name} carries a secret: name the environment variable that holds it, as "${{VARIABLE}}"')
+            raise ValueError(
+                f'{name} carries a secret: name the environment variable that holds it, as "${{VARIABLE}}"'
+            )
     return headers
 
 
@@ -83,7 +88,7 @@ class ServerTable(Input):
     except_: tuple[Text, ...] = Field(default=(), alias="except")
     reads: tuple[Text, ...] = ()
     fill: dict[str, Json] = {}
-    start_timeout: Duration = Field(default="30s", validate_default=True)  # type: ignore[assignment]  # read as written
+    start_timeout: Duration = Field(default="30s", validate_default=True)
     contracts: dict[str, ContractTable] = {}
 
     @model_validator(mode="after")
