@@ -72,6 +72,16 @@ def load_agents(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     return AgentFolders(agents, problems, sessions)
 
 
+def find_folder(settings: Settings, name: str) -> Path:
+    """Return the folder of an agent, usable or not. Raises CallerError when there is none."""
+    problems: dict[str, str] = {}
+    folders = {folder.name: folder for root in settings.agents for folder in _folders(root, problems)}
+    if name not in folders:
+        known = suggest(name, sorted(folders)) or "; no folder with agents is known"
+        raise CallerError(f"there is no agent {name!r}{known}")
+    return folders[name]
+
+
 def _load(folder: Path, settings: Settings, sessions: Sessions) -> Agent:
     if not _AGENT.fullmatch(folder.name):
         raise ConfigError(

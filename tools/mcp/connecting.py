@@ -1,6 +1,7 @@
 """From a configured server to a session of the SDK that is ready, with the list of its tools."""
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ class Connected:
 
 async def connect(server: Server, environ: Mapping[str, str], stack: AsyncExitStack) -> Connected:
     """Start or call a server, agree on a version, and read what it offers. Raises whatever goes wrong."""
+    await asyncio.to_thread(_load_sdk)  # 0.7 s, in which everything else would stand still
     from mcp.client.session import ClientSession  # noqa: PLC0415 - as above
 
     mark = Mark()
@@ -89,6 +91,11 @@ async def connect(server: Server, environ: Mapping[str, str], stack: AsyncExitSt
     except Exception as error:
         raise NotSent(_why(connected, error)) from error
     return connected
+
+
+def _load_sdk() -> None:
+    importlib.import_module("mcp.client.session")
+    importlib.import_module("mcp.client.streamable_http")
 
 
 async def list_tools(connected: Connected) -> None:

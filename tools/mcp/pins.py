@@ -110,7 +110,7 @@ def read_lock(folder: Path) -> Pins:
         ) from error
 
 
-def write_lock(folder: Path, pins: Pins) -> None:
+def write_lock(folder: Path, pins: Pins) -> Path:
     """Write what is accepted from now on: sorted, one tool after the other, so that a change is readable as a diff."""
     servers = {
         server: {name: _entry(pin) for name, pin in sorted(tools.items())} for server, tools in sorted(pins.items())
@@ -123,6 +123,7 @@ def write_lock(folder: Path, pins: Pins) -> None:
         temporary.replace(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+    return path
 
 
 def _entry(pin: Pin) -> dict[str, Json]:

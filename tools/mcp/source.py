@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from tools.mcp.contracts import Fault, check_lookup, draft, fills_of, is_chosen
 from tools.mcp.pins import Accepted, Pin
@@ -65,7 +64,7 @@ class _Source:
             ("reads", self._table.reads),
         ):
             for pattern in patterns:
-                if not any(fnmatchcase(name, pattern) for name in self._pins):
+                if not _is_pattern(pattern) and pattern not in self._pins:
                     yield Fault((key,), f"the server has no tool {pattern!r} that was accepted; known are: {known}")
         for name in self._table.contracts:
             if name not in self._pins or not is_chosen(self._table, name):
@@ -96,3 +95,7 @@ class _Source:
         fills = {name: value for name, value in fills_of(self._table, other.pin).items() if name not in lookup.args}
         check_lookup(lookup, other.pin, fills, place, trees)
         return Question(lookup, other, fills)
+
+
+def _is_pattern(name: str) -> bool:
+    return any(sign in name for sign in "*?[")
