@@ -125,7 +125,7 @@ async def test_changed_tool_is_refused_and_all_others_go_on(tmp_path: Path) -> N
 
 
 async def test_doubt_is_not_settled_by_a_tool_that_changed_meanwhile(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+    desk = Desk(tmp_path, KEYED.replace("24h", "10m"))
     async with door(desk) as bench:
         desk.fates("die_after")
         order = bench.order("pay", args=PAY)
