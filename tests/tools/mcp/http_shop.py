@@ -68,5 +68,3 @@ async def http_shop(folder: Path, token: str = "", port: int = 0) -> AsyncIterat
         yield shop
     finally:
         await runner.cleanup()
-
-

@@ -40,7 +40,11 @@ async def test_calls_go_over_http(tmp_path: Path) -> None:
         ("cut", Certainty.UNKNOWN, "connection_lost"),
         ("events_cut", Certainty.UNKNOWN, "unreadable_answer"),
         ({"instead": "no JSON at all"}, Certainty.UNKNOWN, "unreadable_answer"),
-        ({"instead": '{"jsonrpc": "2.0", "id": $ID, "result": {"content": 7}}'}, Certainty.UNKNOWN, "unreadable_answer"),
+        (
+            {"instead": '{"jsonrpc": "2.0", "id": $ID, "result": {"content": 7}}'},
+            Certainty.UNKNOWN,
+            "unreadable_answer",
+        ),
         ({"instead": '"' + "x" * 17_000_000 + '"'}, Certainty.UNKNOWN, "connection_lost"),
     ],
 )
@@ -98,7 +102,7 @@ async def again(tool: Tool, key: str) -> None:
 
 
 async def test_secret_comes_from_the_environment(tmp_path: Path) -> None:
-    async with http_shop(tmp_path / "shop", token="s3cret") as shop:  # noqa: S106 - of this test
+    async with http_shop(tmp_path / "shop", token="s3cret") as shop:
         desk = Desk(tmp_path, TOKEN + KEYED, url=shop.url)
         with pytest.raises(NotSent, match="401"):
             await desk.ask({"SHOP_TOKEN": "wrong"})
