@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from rich.console import Console
 from rich.table import Table
 from temporalio.common import RawValue
@@ -37,8 +39,6 @@ from core.ports import Agent, Call, Tool
 from core.receipts import TaskRow
 from core.record import Json
 from ledger import ToolDatabases, open_ledger
-from mcp import ClientSession, StdioServerParameters
-from mcp.client.stdio import stdio_client
 
 CALLS = 300
 WARM_UP = 20

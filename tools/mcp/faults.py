@@ -19,8 +19,16 @@ _MOST_TEXT = 500
 _MAY_FOLLOW_SUCCESS = re.compile(r"conflict|exist|already|duplicate|found|gone|stale|version", re.IGNORECASE)
 
 
-class ConnectionEnded(ConnectionError):
-    """The session ended while a call was on its way: nobody knows whether it was carried out."""
+class ConnectionEnded(Exception):
+    """A call was on its way when something broke: nobody knows whether it was carried out.
+
+    `found`: what the transport says of it; by default, that the connection was lost.
+    """
+
+    def __init__(self, message: str, found: Sorted | None = None) -> None:
+        super().__init__(message)
+        lost = Sorted(certainty=Certainty.UNKNOWN, code="connection_lost", message=message[:_MOST_TEXT])
+        self.found = found or lost
 
 
 class UnreadableAnswer(Exception):
@@ -58,7 +66,7 @@ class Mark:
             case Certainty.NOT_SENT:
                 return NotSent(found.message, found.retry_after)
             case Certainty.UNKNOWN:
-                return ConnectionEnded(f"{found.code}: {found.message}")
+                return ConnectionEnded(found.message, found)
 
 
 def by_code(code: int, message: str) -> Exception:
@@ -83,7 +91,7 @@ def sort_error(error: BaseException, how_to_accept: str) -> Sorted:
         case UnreadableAnswer():
             return Sorted(certainty=Certainty.UNKNOWN, code="unreadable_answer", message=f"{error}"[:_MOST_TEXT])
         case ConnectionEnded():
-            return Sorted(certainty=Certainty.UNKNOWN, code="connection_lost", message=f"{error}"[:_MOST_TEXT])
+            return error.found
         case _:
             return sort(error)
 

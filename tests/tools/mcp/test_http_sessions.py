@@ -45,7 +45,7 @@ async def test_calls_go_over_http(tmp_path: Path) -> None:
             Certainty.UNKNOWN,
             "unreadable_answer",
         ),
-        ({"instead": '"' + "x" * 17_000_000 + '"'}, Certainty.UNKNOWN, "connection_lost"),
+        ({"instead": '"' + "x" * 17_000_000 + '"'}, Certainty.UNKNOWN, "too_large"),
     ],
 )
 async def test_failure_is_sorted_and_the_session_goes_on(

@@ -86,6 +86,7 @@ async def test_tool_that_is_gone_is_stopped_and_a_new_one_is_not_offered(desk: D
 
 async def test_change_during_a_session_is_noticed_when_the_server_says_so(desk: Desk) -> None:
     async with desk.tools() as tools:
+        await tools["pay"].send(call(), PAY)
         desk.says(changed(description="Changed."))
         desk.fates({"changed": True})
         await tools["pay"].send(call(), PAY)
