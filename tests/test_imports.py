@@ -36,7 +36,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "activities": frozenset({"core", "temporalio", "structlog"}),
     "llm": frozenset({"core", "pydantic", "openai", "anthropic", "httpx2"}),
     # from `anyio` on: only in tools/mcp
-    "tools": frozenset({"core", "pydantic", "pydantic_core", "anyio", "httpx2", "jsonschema", "mcp", "mcp_types"}),
+    "tools": frozenset(
+        {"core", "pydantic", "pydantic_core", "anyio", "httpx2", "jsonschema", "mcp", "mcp_types", "structlog"}
+    ),
     "policy": frozenset({"core", "pydantic", "pydantic_core", "cel_expr_python"}),
     "ledger": frozenset({"core", "sqlalchemy", "asyncpg"}),
     "notices": frozenset({"core", "structlog", "httpx"}),
@@ -148,7 +150,7 @@ def test_library_is_used_in_one_place_of_the_core(package: str, only_in: str) ->
     assert [path.name for path in files("core") if package in imported(path)] == [only_in]
 
 
-@pytest.mark.parametrize("package", ["anyio", "httpx2", "jsonschema", "mcp", "mcp_types"])
+@pytest.mark.parametrize("package", ["anyio", "httpx2", "jsonschema", "mcp", "mcp_types", "structlog"])
 def test_what_mcp_needs_is_imported_in_its_folder_only(package: str) -> None:
     found = {path.parent.relative_to(ROOT / "tools") for path in files("tools") if package in imported(path)}
     assert found == {Path("mcp")}

@@ -19,6 +19,7 @@ from tools.sorting.http import sort_status
 
 MOST_BYTES = 16 * 1024 * 1024  # of an answer: of one JSON document, or of one event
 _TOOL_CALL = "tools/call"
+_NOTIFICATION = 5.0  # seconds
 _BODY = 2_000  # bytes of an error's body that are read
 _FIRST_ERROR, _BAD_REQUEST, _NOT_FOUND = 400, 400, 404
 
@@ -41,6 +42,8 @@ class Guarded(httpx2.AsyncBaseTransport):
         if request.method != "POST":
             return await self._inner.handle_async_request(request)
         sent = _read(request)
+        if sent.id is None:  # the SDK sends nothing else meanwhile
+            request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _NOTIFICATION)
         try:
             response = await self._inner.handle_async_request(request)
             is_error = response.status_code >= _FIRST_ERROR

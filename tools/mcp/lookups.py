@@ -61,7 +61,7 @@ def _stands_for(text: str, call: Call, trees: Mapping[str, Json]) -> Json:
             return call.step_id
     found = at(trees[tree], f"/{rest}" if rest else "")
     if found is _MISSING:
-        raise Refused("nothing_to_fill_in", f"{text} stands for nothing in this call")
+        raise Refused("nothing_found_to_fill_in", f"{text} stands for nothing in this call")
     return found
 
 

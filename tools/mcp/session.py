@@ -18,6 +18,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import structlog
 from pydantic import ValidationError
 
 from core.errors import NotSent
@@ -79,9 +80,12 @@ class Session:
 
     async def aclose(self) -> None:
         """End the session and its process; calls under way are in doubt."""
-        if self._run is not None and self._run.task is not None:
-            self._run.stop.set()
-            await asyncio.wait({self._run.task})
+        if self._run is None or self._run.task is None:
+            return
+        self._run.stop.set()
+        if not self._run.started.done():
+            self._run.task.cancel()
+        await asyncio.wait({self._run.task})
 
     async def _ask(self, connected: Connected, name: str, args: Mapping[str, Json], sending: Sending) -> Answer:
         from mcp.shared.exceptions import MCPError  # noqa: PLC0415 - the SDK is loaded with the first session
@@ -154,6 +158,9 @@ class Session:
                 async with asyncio.timeout(self.server.table.start_timeout.total_seconds()):
                     connected = await connect(self.server, self._environ, stack)
                 run.started.set_result(connected)
+                structlog.get_logger().info(
+                    "mcp.session_begun", server=self.server.table.name, tools=len(connected.said)
+                )
                 await _either(connected.ended, run.stop)
                 self._over(run, begun, connected.why_ended)
         except Exception as error:  # noqa: BLE001 - whatever a server does when it starts or ends, only its session ends
@@ -170,6 +177,9 @@ class Session:
         self._failures = 0 if self._clock() - begun >= _GOOD_SERVICE else self._failures + 1
         pause = min(_FIRST_PAUSE * 2 ** (self._failures - 1), _LONGEST_PAUSE) if self._failures else 0.0
         self._not_before = self._clock() + pause
+        if not run.stop.is_set():
+            log = structlog.get_logger()
+            log.warning("mcp.session_ended", server=self.server.table.name, cause=cause, pause_s=pause)
 
     def _forget(self, connected: Connected) -> None:
         connected.ended.set()

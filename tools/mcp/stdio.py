@@ -91,6 +91,15 @@ class Pipes:
             await messages.send(SessionMessage(message))
         return "it ended"
 
+    async def watch(self, process: asyncio.subprocess.Process) -> None:
+        """End the reading when the server is gone, though something that it started holds its output open."""
+        await process.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self.ended.wait()
+        if not self.ended.is_set():
+            self._stdout.feed_eof()
+
     async def drain_errors(self) -> None:
         """Read standard error away, however much it is, and remember its end."""
         while chunk := await self._stderr.read(64 * 1024):
@@ -149,13 +158,14 @@ async def start(program: Program) -> AsyncIterator[Pipes]:
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise OSError("the program got no pipes")
     pipes = Pipes(process.stdin, process.stdout, process.stderr)
-    errors = asyncio.create_task(pipes.drain_errors())
+    tasks = {asyncio.create_task(pipes.drain_errors()), asyncio.create_task(pipes.watch(process))}
     try:
         yield pipes
     finally:
         await _end(process)
-        errors.cancel()
-        await asyncio.wait({errors})
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 @asynccontextmanager
