@@ -61,6 +61,7 @@ def _stands_for(text: str, call: Call, trees: Mapping[str, Json]) -> Json:
             return call.step_id
     found = at(trees[tree], f"/{rest}" if rest else "")
     if found is _MISSING:
+        # the door takes a code with `found` for one that says nothing of earlier sends: inputs may have been amended
         raise Refused("nothing_found_to_fill_in", f"{text} stands for nothing in this call")
     return found
 

@@ -1,6 +1,7 @@
 """Calls of MCP tools through the door, with the ledger: every payment once, whatever the server does."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.results import stored_result
 from core.messages import OutcomeUnknown, ToolRefused, ToolSucceeded, ToolUnavailable
 from core.receipts import RowState
 from ledger.opening import open_ledger
@@ -108,6 +110,32 @@ async def test_is_error_goes_back_to_the_planner(tmp_path: Path) -> None:
     assert isinstance(report, ToolRefused)
     assert (report.code, report.message) == ("tool_error", "the card was declined")
     assert desk.paid() == []
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(20_000, True), (200_000, False)])
+async def test_image_becomes_a_blob_of_the_ledger_or_a_reference(tmp_path: Path, size: int, *, is_kept: bool) -> None:
+    desk = Desk(tmp_path)
+    image = {"type": "image", "mimeType": "image/png", "data": base64.b64encode(b"x" * size).decode()}
+    async with door(desk) as bench:
+        desk.fates({"result": {"content": [{"type": "text", "text": "a chart"}, image]}})
+        order = bench.order("say", args={})
+        report = await bench.call("say", order)
+        assert isinstance(report, ToolSucceeded)
+        result: Any = await stored_result(bench.ledger.inner, await bench.row(order))
+    [reference] = result["content"]
+    assert (reference["mime"], reference["size"], "data" in reference) == ("image/png", size, is_kept)
+    assert (report.blob is not None) is is_kept
+
+
+async def test_two_tasks_share_one_session(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    async with door(desk) as bench:
+        before = len(desk.starts())
+        orders = [bench.order("pay", intent=number, args=PAY | {"order": f"o{number}"}) for number in (1, 2)]
+        reports = await asyncio.gather(*(bench.attempt("pay", order) for order in orders))
+        assert all(isinstance(report, ToolSucceeded) for report in reports)
+        assert len(desk.starts()) == before + 1
+    assert {one["reference"] for one in desk.paid()} == {order.key for order in orders}
 
 
 async def test_changed_tool_is_refused_and_all_others_go_on(tmp_path: Path) -> None:
