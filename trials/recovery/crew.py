@@ -42,6 +42,11 @@ class Crew:
             self._starting.discard(one)
             one.result()
 
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of those that poll."""
+        return list(self._ready)
+
     async def kill(self, pid: int, *, is_awaited: bool = True) -> float:
         """End a worker with SIGKILL; return when, on the monotonic clock. Raises Missed for one that is not ours.
 
