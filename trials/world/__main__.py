@@ -3,11 +3,12 @@
 import sys
 
 from trials.running import Part, main
+from trials.world.tau2.part import tau2
 
 
 def parts() -> dict[str, Part]:
     """Name the parts."""
-    return {}
+    return {"tau2": tau2}
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""What is right, by tau2's own classes: ``gold.py actions DOMAIN`` and ``gold.py hashes DOMAIN FOLDER``.
+"""What is right, by tau2's own classes: ``gold.py actions DOMAIN [ID...]`` and ``gold.py hashes DOMAIN FOLDER``.
 
-Runs under the Python of var/world/tau2, and knows nothing of Lastmile. ``actions`` plays the gold actions of each task
-on tau2's own environment, and prints by task what each answered and the hash of the end state. ``hashes`` prints the
-hash of each state that a server left in a folder, by file name.
+Runs under the Python of var/world/tau2, and knows nothing of Lastmile. ``actions`` plays the gold actions of some tasks
+on tau2's own environment, and prints by task the actions and the hash of the end state. ``hashes`` prints the hash of
+each state that a server left in a folder, by file name without its ending. ``ids`` prints the ids of all tasks.
 """
 
 import importlib
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ from loguru import logger
 from tau2.data_model.message import ToolCall
 
 
-def actions(domain: str) -> dict[str, Any]:
-    """Play all tasks."""
+def actions(domain: str, ids: Collection[str]) -> dict[str, Any]:
+    """Play some tasks."""
     environment = importlib.import_module(f"tau2.domains.{domain}.environment").get_environment()
-    fresh = environment.tools.db.model_copy(deep=True)
-    found = {}
-    for task in _tasks(domain):
+    fresh, found = environment.tools.db, {}
+    for task in (one for one in _tasks(domain) if one["id"] in ids):
         environment.tools.db = fresh.model_copy(deep=True)
-        steps = [_play(environment, action) for action in task["evaluation_criteria"]["actions"] or []]
-        found[task["id"]] = {"steps": steps, "hash": environment.get_db_hash()}
+        gold = task["evaluation_criteria"]["actions"] or []
+        for action in gold:  # one that is refused changes nothing: its answer does not matter here
+            environment.get_response(ToolCall(id="gold", name=action["name"], arguments=action["arguments"]))
+        found[task["id"]] = {"actions": gold, "hash": environment.get_db_hash()}
     return found
 
 
@@ -32,12 +34,6 @@ def _tasks(domain: str) -> list[dict[str, Any]]:
     file = Path(str(server.__file__)).parent / "data" / "tau2" / "domains" / domain / "tasks.json"
     tasks: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
     return tasks
-
-
-def _play(environment: Any, action: dict[str, Any]) -> dict[str, Any]:
-    call = ToolCall(id="gold", name=action["name"], arguments=action["arguments"])
-    answer = environment.get_response(call)
-    return {"tool": call.name, "args": call.arguments, "error": answer.error, "content": answer.content}
 
 
 def hashes(domain: str, folder: Path) -> dict[str, str]:
@@ -50,10 +46,16 @@ def hashes(domain: str, folder: Path) -> dict[str, str]:
     }
 
 
-def main(what: str, domain: str, *folder: str) -> None:
+def main(what: str, domain: str, *more: str) -> None:
     """Print the JSON that was asked for."""
     logger.remove()
-    found = actions(domain) if what == "actions" else hashes(domain, Path(*folder))
+    match what:
+        case "ids":
+            found: Any = [task["id"] for task in _tasks(domain)]
+        case "actions":
+            found = actions(domain, more)
+        case _:
+            found = hashes(domain, Path(*more))
     sys.stdout.write(json.dumps(found))
 
 
