@@ -3,12 +3,13 @@
 import sys
 
 from trials.running import Part, main
+from trials.world.stripe.part import refunds
 from trials.world.tau2.part import tau2
 
 
 def parts() -> dict[str, Part]:
     """Name the parts."""
-    return {"tau2": tau2}
+    return {"stripe": refunds, "tau2": tau2}
 
 
 if __name__ == "__main__":

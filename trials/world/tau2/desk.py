@@ -34,7 +34,9 @@ class Gold:
     @property
     def writes(self) -> list[dict[str, Json]]:
         """The calls that change something, as the server logs them."""
-        return [{"name": act.tool, "arguments": act.args} for act in self.acts if not act.is_read and not act.is_refused]
+        return [
+            {"name": act.tool, "arguments": act.args} for act in self.acts if not act.is_read and not act.is_refused
+        ]
 
     @property
     def refusals(self) -> int:
@@ -82,10 +84,12 @@ class Desk:
         return found
 
     async def gold(self, ids: Sequence[str]) -> list[Gold]:
-        """Find out what is right for some tasks: the end state by tau2's classes, the answers by an undisturbed server."""
+        """Find out what is right: the end states by tau2's classes, the answers by an undisturbed server."""
         right = await _ask_gold("actions", self.name, *ids)
         async with self.served("gold", 0.0, 0) as post:
-            return [Gold(one, await self._acts(post, one, told["actions"]), told["hash"]) for one, told in right.items()]
+            return [
+                Gold(one, await self._acts(post, one, told["actions"]), told["hash"]) for one, told in right.items()
+            ]
 
     async def _acts(self, post: Post, task: str, actions: Sequence[dict[str, Any]]) -> tuple[Act, ...]:
         acts = []

@@ -26,7 +26,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What the planner replies, one plan after the other. `taken`: values from results, of all `values` that are texts."""
+    """What the planner replies, one plan after the other. `taken`: values from results, of all `values` (texts)."""
 
     replies: tuple[Json, ...]
     taken: int
