@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself (Python 3.11 or later); the second time that takes no time.
 
-TRIALS := model crash storm deployments bulk recovery
+TRIALS := model crash storm deployments bulk recovery world
 
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
@@ -60,6 +60,15 @@ trials: $(STAMP)
 
 $(TRIALS:%=trial-%): trial-%: $(STAMP)
 	@$(PY) -m trials.$* $(if $(FULL),--full) $(if $(SEED),--seed $(SEED))
+
+# What only the trial world runs against, in environments of their own: other versions of what we use, all pinned.
+trials trial-world: $(patsubst trials/world/requirements/%.txt,var/world/%/.installed,$(wildcard trials/world/requirements/*.txt))
+
+var/world/%/.installed: trials/world/requirements/%.txt | $(STAMP)
+	@echo "setting up var/world/$*"
+	@$(PY) -m venv --clear var/world/$*
+	@var/world/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
 
 # pip-tools lives in a .venv of its own: it asks for another pip than the one in use
 lock: $(STAMP)

@@ -15,7 +15,7 @@ from core.record import Record
 from trials.results import FOLDER, Figure, Outcome, now
 from trials.running import table_of
 
-TRIALS = ("model", "crash", "storm", "deployments", "bulk", "recovery")
+TRIALS = ("model", "crash", "storm", "deployments", "bulk", "recovery", "world")
 PATH = Path(__file__).with_name("REPORT.md")
 
 
@@ -92,6 +92,18 @@ PROMISES = (
         names=("SIGTERM deployments", "duplicates", "stuck", "tasks that ended otherwise"),
     ),
     Promise(figure="one key, 1,000 callers", must_be="1 application", trial="bulk", names=("one key",)),
+    Promise(
+        figure="refunds with Stripe's SDK, 20 % of the answers lost",
+        must_be="0 duplicates, 0 over-refunds",
+        trial="world",
+        names=("stripe",),
+    ),
+    Promise(
+        figure="tau2's desks over MCP, 20 % of the answers lost",
+        must_be="every end state, each write once, each refusal told once",
+        trial="world",
+        names=("tau2",),
+    ),
     Promise(figure="the naive baselines", must_be="duplicates seen", trial="storm", names=("naive", "baseline")),
 )
 

@@ -1,4 +1,4 @@
-"""The part stripe: refunds through the runtime with 20 % of the answers lost and workers killed, beside plain retries."""
+"""The part stripe: refunds through the runtime, answers lost and workers killed, beside plain retries."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What is to be refunded: most orders once, some in two parts at the same time, and some by two who cannot both be right."""
+"""What is to be refunded: most orders once, some in two parts at once, some by two who cannot both be right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
