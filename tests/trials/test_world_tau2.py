@@ -73,6 +73,12 @@ def test_results_of_writes_are_not_referred_to() -> None:
     assert plan["steps"][1]["args"]["order_id"] == "#W300"
 
 
+def test_a_write_that_gold_wants_twice_says_that_it_repeats_the_last_one() -> None:
+    first, second = plans_of(cancel(), cancel(), cancel(order="#W9", is_refused=True), cancel())
+    assert [step.get("repeat_of") for step in first["steps"]] == [None, "s1", None]
+    assert [step.get("repeat_of") for step in second["steps"]] == ["r1.s2"]
+
+
 @pytest.fixture
 async def post(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Post]:
     server = tmp_path / "server.py"

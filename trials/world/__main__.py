@@ -4,12 +4,12 @@ import sys
 
 from trials.running import Part, main
 from trials.world.stripe.part import refunds
-from trials.world.tau2.part import tau2
+from trials.world.tau2 import part as tau2
 
 
 def parts() -> dict[str, Part]:
     """Name the parts."""
-    return {"stripe": refunds, "tau2": tau2}
+    return {"stripe": refunds, **tau2.parts()}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from trials.world.tau2.plans import Act
 from trials.world.tau2.post import Post, posted
 
 _HERE = Path(__file__).parent
+_ROOT = _HERE.parents[2]
 
 
 class GoldFailed(Exception):
@@ -57,14 +58,14 @@ class Desk:
         """Have the server run on a state folder of its own, called `kind`."""
         states = self.states(kind)
         states.mkdir(parents=True)
-        environ = {**os.environ, f"TAU2_{self.name.upper()}_MCP_STATE_DIR": str(states)}
+        environ = {**os.environ, f"TAU2_{self.name.upper()}_MCP_STATE_DIR": str(states), "PYTHONPATH": str(_ROOT)}
         post = Post(lost_share, random.Random(seed))  # noqa: S311 - to be repeated, not to be secret
         async with posted(self._command(states), environ, self.folder / f"{kind}.log", post):
             yield post
 
     def _command(self, states: Path) -> list[str]:
         if self.name == "telecom":
-            return [str(program("tau2", "python")), str(_HERE / "telecom_server.py"), str(states)]
+            return [str(program("tau2", "python")), "-m", f"{__package__}.telecom_server", str(states)]
         return [str(program("tau2", f"tau2-{self.name}-mcp-eval"))]
 
     def states(self, kind: str) -> Path:

