@@ -28,7 +28,7 @@ LOST = 0.2
 
 _AT_ONCE = 8
 _LIMIT_S = 400.0
-_KILL_EVERY_S = 5.0
+_KILL_EVERY_S = 1.5
 
 
 async def refunds(run: Run) -> Sequence[Figure]:

@@ -43,6 +43,7 @@ class Desk:
         if name == "get_call_log":
             return {"ok": True, "calls": self._calls[key]}
         by = "assistant" if made.tools.has_tool(name) else "user"
+        arguments = _as_declared(made, name, arguments)
         answer = made.get_response(ToolCall(id="call", name=name, arguments=arguments, requestor=by))
         record = {
             "reference": reference,
@@ -63,6 +64,14 @@ class Desk:
         path = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
         path.with_suffix(".tmp").write_text(json.dumps(state), encoding="utf-8")
         path.with_suffix(".tmp").replace(path)
+
+
+def _as_declared(made: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Take numbers as the tool declares them: 2 and 2.0 are one number in JSON (RFC 8785 writes 2), not in Python."""
+    kit = made.tools if made.tools.has_tool(name) else made.user_tools
+    declared = kit.get_tools()[name].openai_schema["function"]["parameters"].get("properties", {})
+    numbers = {key for key, schema in declared.items() if schema.get("type") == "number"}
+    return {key: float(value) if key in numbers else value for key, value in arguments.items()}
 
 
 def _described(function: dict[str, Any]) -> dict[str, Any]:
