@@ -28,11 +28,12 @@ class Desk:
         self._tasks = tasks("telecom")
         self._made: dict[str, Any] = {}
         self._calls: dict[str, list[dict[str, Any]]] = {}
+        made = self._of("any-0")
+        self._tools = [tool.openai_schema["function"] for tool in (*made.get_user_tools(), *made.get_tools())]
 
     def tools(self) -> list[dict[str, Any]]:
         """Describe the tools of desk and customer."""
-        made = self._of("any-0")
-        described = [_described(tool.openai_schema["function"]) for tool in (*made.get_user_tools(), *made.get_tools())]
+        described = [_described(tool) for tool in self._tools]
         log = {"type": "object", "properties": {"state_key": {"type": "string"}}, "additionalProperties": False}
         return [*described, {"name": "get_call_log", "description": "Return the log of calls.", "inputSchema": log}]
 
@@ -43,7 +44,7 @@ class Desk:
         if name == "get_call_log":
             return {"ok": True, "calls": self._calls[key]}
         by = "assistant" if made.tools.has_tool(name) else "user"
-        arguments = _as_declared(made, name, arguments)
+        arguments = self._as_declared(name, arguments)
         answer = made.get_response(ToolCall(id="call", name=name, arguments=arguments, requestor=by))
         record = {
             "reference": reference,
@@ -53,6 +54,12 @@ class Desk:
         self._calls[key].append(record)
         self._keep(key, {"calls": self._calls[key], "hash": hash_of(made)})
         return {"ok": not answer.error, "parsed_content": answer.content, **record}
+
+    def _as_declared(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Take numbers as declared: 2 and 2.0 are one number in JSON (RFC 8785 writes 2), not in Python."""
+        declared = [tool["parameters"].get("properties", {}) for tool in self._tools if tool["name"] == name]
+        numbers = {key for schema in declared for key, part in schema.items() if part.get("type") == "number"}
+        return {key: float(value) if key in numbers else value for key, value in arguments.items()}
 
     def _of(self, key: str) -> Any:
         if key not in self._made:
@@ -64,14 +71,6 @@ class Desk:
         path = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
         path.with_suffix(".tmp").write_text(json.dumps(state), encoding="utf-8")
         path.with_suffix(".tmp").replace(path)
-
-
-def _as_declared(made: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Take numbers as the tool declares them: 2 and 2.0 are one number in JSON (RFC 8785 writes 2), not in Python."""
-    kit = made.tools if made.tools.has_tool(name) else made.user_tools
-    declared = kit.get_tools()[name].openai_schema["function"]["parameters"].get("properties", {})
-    numbers = {key for key, schema in declared.items() if schema.get("type") == "number"}
-    return {key: float(value) if key in numbers else value for key, value in arguments.items()}
 
 
 def _described(function: dict[str, Any]) -> dict[str, Any]:
