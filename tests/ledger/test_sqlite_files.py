@@ -10,7 +10,7 @@ from pathlib import Path
 from ledger.sqlite import prepare_file
 
 _PATIENCE = timedelta(seconds=5)
-_READ = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); print(*db.execute('SELECT body FROM notes').fetchall())"
+_READ = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT body FROM notes').fetchall())"
 
 
 def read_by_another_process(path: Path) -> str:
