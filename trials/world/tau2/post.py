@@ -85,7 +85,8 @@ class Post:
             if is_cut:
                 writer.transport.abort()
             return
-        writer.write(json.dumps(answer).encode() + b"\n")
+        if not writer.is_closing():  # else its worker was killed meanwhile
+            writer.write(json.dumps(answer).encode() + b"\n")
 
 
 @asynccontextmanager
