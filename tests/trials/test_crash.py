@@ -13,6 +13,7 @@ from config.settings import Settings
 from core.contract import Effect
 from core.errors import CallerError, LedgerDown
 from core.receipts import Evidence, RowState
+from tools.mcp.session import Sessions
 from trials.crash import __main__ as crash
 from trials.crash.agent import wire
 from trials.crash.arming import REACHED, Arm, Do, Injected, Trap
@@ -324,7 +325,7 @@ def test_agent_has_a_tool_of_each_kind(tmp_path: Path) -> None:
     folder = tmp_path / "crash"
     shutil.copytree(Path(crash.__file__).with_name("agent"), folder)
     (folder / "script").mkdir()
-    tools = load_agent(folder, Settings(folder=tmp_path)).tools
+    tools = load_agent(folder, Settings(folder=tmp_path), Sessions({})).tools
     assert {kind: tools[name].contract.effect for kind, name in TOOLS.items()} == {kind: kind for kind in Effect}
     assert {cell.tool for cell in CELLS} == set(tools)
     assert {tool.contract.result_cap for tool in tools.values()} == {crash.RESULT_CAP}

@@ -12,6 +12,7 @@ from config.agent_folder import load_agent
 from config.settings import Person, Settings
 from core.checking import check_plan
 from core.ports import Agent, Case, Do
+from tools.mcp.session import Sessions
 from trials.storm.generator import main, make
 from trials.storm.truth import (
     CLOSED_PREFIX,
@@ -93,7 +94,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Agent]:
     shutil.copytree(STORM / "agents", folder / "agents")
     roles = {**dict.fromkeys(FINANCE, "finance"), **dict.fromkeys(OWNERS, "desk")}
     settings = Settings(folder=folder, people={name: Person(roles=(role,)) for name, role in roles.items()})
-    return {one.name: load_agent(one, settings) for one in (folder / "agents").iterdir()}
+    return {one.name: load_agent(one, settings, Sessions({})) for one in (folder / "agents").iterdir()}
 
 
 def test_a_seed_makes_the_same_storm_again() -> None:
