@@ -1,6 +1,7 @@
 """One agent, built out of its folder: agent.toml, the instructions, the tools, the rules."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -27,14 +28,14 @@ from tools.registry import fallback_fault, load_tools
 _SCRIPTED = "scripted:"
 
 
-def load_agent(folder: Path, settings: Settings, sessions: Sessions) -> Agent:
+def load_agent(folder: Path, settings: Settings, sessions: Sessions | None = None) -> Agent:
     """Load the agent in a folder; its name is that of the folder. Raises ConfigError with all faults that show.
 
-    `sessions`: through which tools of MCP servers are called; none is begun here.
+    `sessions`: through which tools of MCP servers are called, by default the agent's own; none is begun here.
     """
     document = read_document(folder / NAME)
     file = document.parse(AgentFile)
-    build = _Build(folder, document, file, settings, sessions)
+    build = _Build(folder, document, file, settings, sessions or Sessions(os.environ))
     return build.agent()
 
 
