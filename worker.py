@@ -58,14 +58,17 @@ class Runtime:
 
 @asynccontextmanager
 async def open_runtime(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Runtime]:
-    """Build a worker with all its parts; it does not poll yet. `environ`: where models' keys and tools' databases are.
+    """Build a worker with all its parts; it does not poll yet.
+
+    `environ`: where models' keys, tools' databases and servers' secrets are.
 
     Raises Unreachable when Temporal does not answer, LedgerDown or ConfigError when the ledger cannot be used.
     """
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(settings.ledger))
         client = await connect(settings)
-        agents = _load_agents(settings)
+        agents = _load_agents(settings, environ)
+        stack.push_async_callback(agents.aclose)
         transactions = ToolDatabases(environ)
         stack.push_async_callback(transactions.close)
         planners = build_planners(settings, environ)
@@ -123,9 +126,9 @@ def _notifiers(settings: Settings) -> Sequence[Notifier]:
     return [*([WebhookNotifier(webhook)] if webhook else []), LogNotifier()]
 
 
-def _load_agents(settings: Settings) -> AgentFolders:
+def _load_agents(settings: Settings, environ: Mapping[str, str]) -> AgentFolders:
     """A broken folder stops nobody else, but it is not passed over in silence."""
-    agents, log = load_agents(settings), structlog.get_logger()
+    agents, log = load_agents(settings, environ), structlog.get_logger()
     for name, problem in agents.problems():
         log.error("agent.refused", agent=name, problem=problem)
     if not agents.names():

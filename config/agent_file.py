@@ -3,13 +3,14 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from config.settings import ModelName
 from core.durations import Duration
 from core.profile import EndStatus, Ladder, Limits
 from core.record import Input
 from policy.rules import Rule
+from tools.mcp.tables import ServerTable
 
 NAME = "agent.toml"
 
@@ -18,6 +19,13 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whit
 
 def _not_yet(_: object) -> NoReturn:
     raise ValueError("tools of this source are not supported yet; declare them in Python (tools.py)")
+
+
+def _names_differ(servers: tuple[ServerTable, ...]) -> tuple[ServerTable, ...]:
+    names = [server.name for server in servers]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"there are two servers called {twice[0]!r}; rename one")
+    return servers
 
 
 NotYet = Annotated[Any, BeforeValidator(_not_yet)]
@@ -55,7 +63,7 @@ class UndoTable(Input):
 
 
 class AgentFile(Input):
-    """The whole file. ``models``: the route, in this order, as ``provider:NAME``."""
+    """The whole file. ``models``: the route, in this order, as ``provider:NAME``. ``mcp``: servers with more tools."""
 
     owner: Word
     instructions: str = Field(default="instructions.md", min_length=1)
@@ -66,5 +74,5 @@ class AgentFile(Input):
     policy: tuple[Rule, ...] = ()
     done: DoneTable = DoneTable()
     undo: UndoTable = UndoTable()
-    mcp: NotYet = ()
+    mcp: Annotated[tuple[ServerTable, ...], AfterValidator(_names_differ)] = ()
     openapi: NotYet = ()

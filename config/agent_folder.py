@@ -1,6 +1,7 @@
 """One agent, built out of its folder: agent.toml, the instructions, the tools, the rules."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -16,28 +17,40 @@ from core.profile import Ladder, Limits, Model, Profile
 from policy.conditions import Conditions
 from policy.expression import ExpressionFaults
 from policy.rules import Rule, Rules
-from tools.registry import load_tools
+from tools.mcp.pins import Pin, read_lock
+from tools.mcp.server import Server
+from tools.mcp.session import Sessions
+from tools.mcp.source import build_offer
+from tools.mcp.tables import ServerTable
+from tools.mcp.tool import McpTool
+from tools.registry import fallback_fault, load_tools
 
 _SCRIPTED = "scripted:"
 
 
-def load_agent(folder: Path, settings: Settings) -> Agent:
-    """Load the agent in a folder; its name is that of the folder. Raises ConfigError with all faults that show."""
+def load_agent(folder: Path, settings: Settings, sessions: Sessions | None = None) -> Agent:
+    """Load the agent in a folder; its name is that of the folder. Raises ConfigError with all faults that show.
+
+    `sessions`: through which tools of MCP servers are called, by default the agent's own; none is begun here.
+    """
     document = read_document(folder / NAME)
     file = document.parse(AgentFile)
-    build = _Build(folder, document, file, settings)
+    build = _Build(folder, document, file, settings, sessions or Sessions(os.environ))
     return build.agent()
 
 
 class _Build:
     """Gathers the parts of one agent, and the faults in them, so that one run shows them all."""
 
-    def __init__(self, folder: Path, document: Document, file: AgentFile, settings: Settings) -> None:
+    def __init__(
+        self, folder: Path, document: Document, file: AgentFile, settings: Settings, sessions: Sessions
+    ) -> None:
         self._name = folder.name
         self._folder = folder
         self._document = document
         self._file = file
         self._settings = settings
+        self._sessions = sessions
         self._faults: list[str] = []
 
     def agent(self) -> Agent:
@@ -54,10 +67,38 @@ class _Build:
 
     def _tools(self) -> Mapping[str, Tool]:
         try:
-            return load_tools(self._name, self._folder, self._file.tools)
+            own = load_tools(self._name, self._folder, self._file.tools)
+            pins = read_lock(self._folder) if self._file.mcp else {}
         except ConfigError as error:
             self._faults.append(str(error))
             return {}
+        tools: dict[str, Tool] = {**own}
+        for number, table in enumerate(self._file.mcp):
+            self._add_server(number, table, pins.get(table.name), tools)
+        self._check_fallbacks(tools)
+        return tools
+
+    def _add_server(
+        self, number: int, table: ServerTable, pins: Mapping[str, Pin] | None, tools: dict[str, Tool]
+    ) -> None:
+        server = Server(table, self._folder.absolute())
+        offer = build_offer(self._name, server, pins, self._sessions.of(server))
+        self._faults.extend(
+            self._document.fault(("mcp", number, *fault.place), fault.problem) for fault in offer.faults
+        )
+        for name, tool in offer.tools.items():
+            if tools.setdefault(name, tool) is not tool:
+                problem = f"there is another tool called {name} ({tools[name]!r}); give a prefix"
+                self._faults.append(self._document.fault(("mcp", number, "prefix"), problem))
+
+    def _check_fallbacks(self, tools: Mapping[str, Tool]) -> None:
+        """Check those of servers' tools; a tool in Python names another one in Python."""
+        contracts = {name: tool.contract for name, tool in tools.items() if tool.contract.undoes is None}
+        places = {table.name: number for number, table in enumerate(self._file.mcp)}
+        for tool in tools.values():
+            if isinstance(tool, McpTool) and (problem := fallback_fault(tool.contract, contracts)):
+                place = ("mcp", places[tool.server], "contracts", tool.terms.accepted.pin.name, "fallback")
+                self._faults.append(self._document.fault(place, problem))
 
     def _instructions(self) -> str:
         try:

@@ -16,7 +16,7 @@ RecordType = TypeVar("RecordType", bound=BaseModel)
 
 _LARGEST = 1_000_000  # bytes of a file
 _MOST_FAULTS = 30
-_SECRETS = frozenset({"api_key", "webhook", "ledger", "base_url"})
+_SECRETS = frozenset({"api_key", "webhook", "ledger", "base_url", "url", "env", "headers"})
 _EXPECTED = {
     "tuple_type": "expected an array",
     "dict_type": "expected a table",
@@ -165,7 +165,8 @@ def _keys_at(record: Any, place: Place) -> Sequence[str]:
     """Return the keys of the record that stands at a place: those of the first one along the types found there."""
     for part in place:
         record = _step(record, part)
-    return next((tuple(kind.model_fields) for kind in _records(record)), ())
+    kinds = (tuple(field.alias or name for name, field in kind.model_fields.items()) for kind in _records(record))
+    return next(kinds, ())
 
 
 def _step(annotation: Any, part: str | int) -> Any:

@@ -225,7 +225,6 @@ def test_folder_whose_name_is_no_name_is_refused(tmp_path: Path) -> None:
         (f"{LEAST}instructions = 'nope.md'", "agent.toml:3: instructions: "),
         (f"{LEAST}tools = ['nope.py']", "nope.py: there is no such file"),
         (f"{LEAST}tools = ['no.such.module']", "there is no such module"),
-        (f"{LEAST}[[mcp]]\nname = 'crm'", "agent.toml:3: mcp: tools of this source are not supported yet"),
         (f"{LEAST}[[openapi]]\nname = 'x'", "agent.toml:3: openapi: tools of this source are not supported yet"),
         (
             f"{LEAST}[[policy]]\ntool = '*'\ndo = 'ask'\n[[policy]]\ntool = 'isue_refund'\ndo = 'deny'",
