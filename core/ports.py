@@ -128,6 +128,17 @@ class Tool(Protocol):
         ...
 
 
+class ToolSource(Protocol):
+    """Where tools come from that share something: a client, a session."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def aclose(self) -> None:
+        """Close what is open; afterwards its tools cannot be called."""
+        ...
+
+
 class Transactions(Protocol):
     """Databases of transactional tools, by the name of the environment variable that holds their URL."""
 
@@ -228,7 +239,7 @@ class Done(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent as loaded from its folder. `people` resolves a role or a name to names."""
+    """An agent as loaded from its folder. `sources`: what its tools keep open, to be closed when the worker ends."""
 
     name: str
     instructions: str
@@ -236,6 +247,7 @@ class Agent:
     tools: Mapping[str, Tool]
     policy: Policy
     done: Done
+    sources: Sequence[ToolSource] = ()
 
 
 class Agents(Protocol):

@@ -33,7 +33,11 @@ class Document:
     def __init__(self, path: Path, root: Json) -> None:
         self.path = path
         if not isinstance(root, dict) or not isinstance(root.get("openapi"), str):
-            found = "a Swagger 2.0 document; convert it to OpenAPI 3" if isinstance(root, dict) and "swagger" in root else ""
+            found = (
+                "a Swagger 2.0 document; convert it to OpenAPI 3"
+                if isinstance(root, dict) and "swagger" in root
+                else ""
+            )
             raise BadDocument(f"{path}: is {found or 'no OpenAPI document: there is no text `openapi` in it'}")
         self.root: dict[str, Json] = root
         self.version = root["openapi"][:3]
@@ -81,10 +85,11 @@ class Document:
                 raise self.fail(tokens, "expected an object")
             if "$ref" not in value:
                 return value, tokens
-            value, tokens = self._follow(value["$ref"], tokens)
+            value, tokens = self.follow(value["$ref"], tokens)
         raise self.fail(tokens, "references lead from one to the next without an end")
 
-    def _follow(self, reference: Json, tokens: Tokens) -> tuple[Json, Tokens]:
+    def follow(self, reference: Json, tokens: Tokens) -> tuple[Json, Tokens]:
+        """Return what a reference leads to, and its place. Raises BadDocument."""
         target = self.target(reference, tokens)
         here: Json = self.root
         for token in target:

@@ -104,7 +104,7 @@ def _count(path: Path, text: str) -> None:
     open_nodes: list[tuple[str | None, int]] = []
     total = 0
     for event in yaml.parse(text, Loader=_base()):
-        line = f"{path}:{event.start_mark.line + 1}"
+        line = f"{path}:{event.start_mark.line + 1}" if event.start_mark else str(path)
         match event:
             case yaml.AliasEvent():
                 if event.anchor not in sizes:
@@ -140,7 +140,7 @@ def _loader() -> Any:
             for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
 
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ARG002 - as the base
             written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE]
             if len(written) != len(set(written)):
                 counts = Counter(written)
@@ -189,7 +189,9 @@ def _check(path: Path, value: Json) -> None:
         place, here, depth = todo.pop()
         total += 1
         if depth > DEEPEST or total > MOST_VALUES:
-            limit = f"is nested more than {DEEPEST} deep" if depth > DEEPEST else f"has more than {MOST_VALUES:,} values"
+            limit = (
+                f"is nested more than {DEEPEST} deep" if depth > DEEPEST else f"has more than {MOST_VALUES:,} values"
+            )
             raise BadDocument(f"{path}: {place[:200]}: {limit}")
         _check_value(path, place, here)
         todo.extend((f"{place}/{token}", part, depth + 1) for token, part in _parts(path, place, here))

@@ -133,7 +133,6 @@ class ContractTable(Input):
     fresh_for: Any = None
     result_cap: Any = None
     identity: tuple[Word, ...] | None = None
-    fallback: Word | None = None
     approve_hint: Word | None = None
     key: Word | None = None
     fill: dict[str, Json] = {}
