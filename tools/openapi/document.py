@@ -1,7 +1,8 @@
 """One document, read: its operations, and what references lead to. Only references within the file are followed."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -61,7 +62,15 @@ class Document:
         return BadDocument(self.fault(tokens, problem))
 
     def operations(self) -> Iterator[Operation]:
-        """Yield every operation, in the order of the file. Raises BadDocument."""
+        """Yield every operation, in the order of the file. Raises BadDocument.
+
+        Where an operationId stands twice, which it must not, these operations are called by method and path.
+        """
+        found = list(self._operations())
+        counts = Counter(one.id for one in found)
+        yield from (one if counts[one.id] == 1 else replace(one, id=f"{one.method.lower()}{one.path}") for one in found)
+
+    def _operations(self) -> Iterator[Operation]:
         for path, item in self.root.get("paths", {}).items():
             tokens = ("paths", path)
             if not isinstance(item, dict):

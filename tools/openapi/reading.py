@@ -144,7 +144,7 @@ def _loader() -> Any:
             written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE]
             if len(written) != len(set(written)):
                 counts = Counter(written)
-                twice = next(key for key, _ in node.value if counts[key.value] > 1)
+                twice = next(key for key, _ in reversed(node.value) if counts[key.value] > 1)
                 problem = f"the key {twice.value[:80]!r} stands twice in one object; remove one"
                 raise yaml.constructor.ConstructorError(problem=problem, problem_mark=twice.start_mark)
             found: dict[Any, Any] = super().construct_mapping(node, deep=True)

@@ -44,9 +44,7 @@ CONTRACTS: dict[str, Any] = {
 
 @dataclass
 class Faults:
-    """What happens to the next requests that are no GET: ``lost`` and ``busy`` before it is applied, ``answer_lost`` and
-    ``broken`` after it.
-    """
+    """What happens to the next writes: ``lost`` and ``busy`` before it is applied, else after it."""
 
     script: list[str] = field(default_factory=list)
     requests: list[web.Request] = field(default_factory=list)
