@@ -134,6 +134,10 @@ class ToolSource(Protocol):
     @property
     def name(self) -> str: ...
 
+    def missing(self) -> Sequence[str]:
+        """Name the environment variables that it needs and that are not set."""
+        ...
+
     async def aclose(self) -> None:
         """Close what is open; afterwards its tools cannot be called."""
         ...

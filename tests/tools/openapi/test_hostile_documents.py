@@ -11,7 +11,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.ports import Tool
 from tests.tools.openapi.serving import BILLING, loaded
 from tools.openapi.faults import Fault, SourceFaults
 
@@ -205,7 +204,7 @@ def put(value: Any, place: tuple[Any, ...], junk: Any) -> None:
 
 def assert_usable_or_named(folder: Path, name: str) -> None:
     named: tuple[Fault, ...] = ()
-    tools: dict[str, Tool] = {}
+    tools: dict[str, Any] = {}
     try:
         tools = dict(loaded(ADDRESS, folder, spec=name).tools)
     except SourceFaults as error:
