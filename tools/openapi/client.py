@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -19,6 +18,8 @@ _BODY_BY = 0.9  # of the call's time; a body that is not there by then is let go
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"https": 443, "http": 80}
+
+Origin = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,14 @@ class Client:
     def __init__(self, source: Source, secrets: Secrets) -> None:
         self._source = source
         self._secrets = secrets
-        self._transport = CheckedTransport(Reachable(source.private_addresses))
-        self._home = _origin(source.base_url)
+        self._transport: CheckedTransport | None = None
+        self._home = _origin(httpx.URL(source.base_url))
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._transport.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = None
 
     async def send(self, request: Request, timeout: timedelta) -> Answer:  # noqa: ASYNC109 - of the whole call
         """Send, and read the answer. Raises what httpx raises, NotSent, or Refused for a host that is not allowed."""
@@ -75,7 +78,8 @@ class Client:
         raise Refused("too_many_redirects", f"was sent elsewhere more than {_MOST_REDIRECTS} times")
 
     async def _once(self, request: Request, seconds: float, until: float) -> Answer:
-        response = await self._transport.handle_async_request(self._signed(request, seconds))
+        signed = self._signed(request, seconds)
+        response = await self._connected().handle_async_request(signed)
         try:
             headers = {name.lower(): value for name, value in response.headers.items()}
             body, cut = await self._body(request, response, until)
@@ -84,11 +88,17 @@ class Client:
         hidden = {name: self._secrets.hide(value) for name, value in headers.items()}
         return Answer(response.status_code, hidden, self._secrets.hide_in(body), cut)
 
+    def _connected(self) -> CheckedTransport:
+        """Open the pool when it is needed first: reading certificates takes its time."""
+        if self._transport is None:
+            self._transport = CheckedTransport(Reachable(self._source.private_addresses))
+        return self._transport
+
     def _signed(self, request: Request, seconds: float) -> httpx.Request:
         """Add what authenticates, for the service itself and for nobody it sends us to."""
         url = httpx.URL(request.url)
         headers = {"Accept-Encoding": "identity", **request.headers}
-        if _origin(request.url) == self._home:
+        if _origin(url) == self._home:
             headers |= self._secrets.headers()
             url = url.copy_merge_params(self._secrets.query()) if self._secrets.query() else url
         connect = min(_CONNECT, seconds / 2)
@@ -113,23 +123,25 @@ class Client:
 
     def _elsewhere(self, request: Request, answer: Answer) -> Request:
         """Follow a redirect of a read, to hosts that are allowed, and never from https to http."""
-        url = urljoin(request.url, answer.headers["location"])
-        if not self._may_go(request.url, url):
-            raise Refused("redirect_not_allowed", f"was sent to {_shown(url)}, which `hosts` does not list")
-        return Request(request.method, url, self._public(request.headers))
-
-    def _may_go(self, here: str, url: str) -> bool:
+        here = httpx.URL(request.url)
         try:
-            origin, parts = _origin(url), urlsplit(url)
-        except ValueError:
-            return False
-        if origin is None or parts.username is not None or (here.startswith("https:") and origin[0] != "https"):
+            url = here.join(answer.headers["location"])
+        except (httpx.InvalidURL, ValueError) as error:
+            raise Refused("redirect_not_allowed", "was sent to an address that is none") from error
+        if not self._may_go(here, url):
+            where = _written(_origin(url))[:200]
+            raise Refused("redirect_not_allowed", f"was sent to {where!r}, which `hosts` does not list")
+        return Request(request.method, str(url), self._public(request.headers))
+
+    def _may_go(self, here: httpx.URL, url: httpx.URL) -> bool:
+        origin = _origin(url)
+        if url.scheme not in _PORTS or url.userinfo or (here.scheme == "https" and url.scheme != "https"):
             return False
         return origin == self._home or _written(origin) in self._source.hosts or self._is_upgrade(origin)
 
-    def _is_upgrade(self, origin: tuple[str, str, int]) -> bool:
-        home = self._home
-        return home is not None and home[0] == "http" and origin == ("https", home[1], _PORTS["https"])
+    def _is_upgrade(self, origin: Origin) -> bool:
+        scheme, host, _ = self._home
+        return scheme == "http" and origin == ("https", host, _PORTS["https"])
 
     def _public(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Leave out the table's own headers: they are for the service."""
@@ -137,23 +149,11 @@ class Client:
         return {name: value for name, value in headers.items() if name.lower() not in ours}
 
 
-def _origin(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port; None for what is no address of the web. Raises ValueError for nonsense."""
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        return None
-    return parts.scheme, parts.hostname.lower(), parts.port or _PORTS[parts.scheme]
+def _origin(url: httpx.URL) -> Origin:
+    """Return scheme, host and port as the client itself will read them: two parsers may disagree on a hostile one."""
+    return url.scheme, url.raw_host.decode("ascii", "replace").lower(), url.port or _PORTS.get(url.scheme, 0)
 
 
-def _written(origin: tuple[str, str, int]) -> str:
+def _written(origin: Origin) -> str:
     scheme, host, port = origin
-    return host if port == _PORTS[scheme] else f"{host}:{port}"
-
-
-def _shown(url: str) -> str:
-    """Name a host for people; what else stands in the address may be a secret."""
-    try:
-        origin = _origin(url)
-    except ValueError:
-        origin = None
-    return repr(_written(origin)[:200]) if origin else "an address that is none"
+    return host if port == _PORTS.get(scheme, 0) else f"{host}:{port}"

@@ -26,6 +26,8 @@ from tools.options import Fail, Options
 MOST_TOOLS = 100
 """Of one source: more than that no model can choose among, and each is in every prompt."""
 
+UNFORESEEN = "is written in a way that nobody foresaw; leave the operation out, and report it"
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _OPTIONS = (
     "timeout",
@@ -148,6 +150,8 @@ class _Loader:
             self._fault((), str(error))
         except _Wrong as error:
             self._faults.append(error.fault)
+        except Exception as error:  # noqa: BLE001 - a document may hold anything, and nobody is to see a traceback
+            self._fault((), document.fault(operation.tokens, f"{UNFORESEEN} ({type(error).__name__})"))
         return None
 
     def _built(self, document: Document, operation: Operation, client: Client) -> tuple[Contract, Endpoint]:

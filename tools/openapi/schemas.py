@@ -112,6 +112,8 @@ class Schemas:
 
     def _words(self, raw: Mapping[str, Json], tokens: Tokens, depth: int) -> dict[str, Json]:
         found = {word: raw[word] for word in _PLAIN if word in raw and not _is_beyond(word, raw[word])}
+        if not _are_texts(found.get("type", [])):
+            raise self._document.fail((*tokens, "type"), "expected the name of a type, or an array of names")
         if isinstance(names := found.get("required"), list):
             found["required"] = list({json.dumps(name): name for name in names}.values())
         if self._direction is Direction.SENT and raw.get("uniqueItems") is True:
@@ -212,6 +214,10 @@ def _written(document: Document, tokens: Tokens, schema: dict[str, Json]) -> byt
 def _free_name(place: Tokens, taken: Collection[str]) -> str:
     stem = re.sub(r"[^A-Za-z0-9_.-]", "_", place[-1])[:60] or "schema"
     return stem if stem not in taken else f"{stem}_{len(taken)}"
+
+
+def _are_texts(value: Json) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
 
 
 def _is_beyond(word: str, value: Json) -> bool:

@@ -26,9 +26,10 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
     """The transport of one source."""
 
     def __init__(self, reachable: Reachable) -> None:
-        super().__init__(trust_env=False)
+        certificates = ssl.create_default_context()
+        super().__init__(verify=certificates, trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=certificates,
             max_connections=_CONNECTIONS,
             keepalive_expiry=_IDLE,
             network_backend=CheckedNetwork(reachable),
