@@ -14,6 +14,7 @@ from core.ports import Call
 from demo.orders import Customer, SeedOrder
 from demo.services import Services
 from tests.support_desk.desk import AGENT, Desk, MailServer, NewCall, NewOrder
+from tools.python_tool import PythonTool
 from tools.registry import load_tools
 
 _NUMBERS = itertools.count(5000)
@@ -27,7 +28,8 @@ async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
 
 @pytest.fixture(scope="session")
 def desk() -> Desk:
-    return load_tools("support_desk", AGENT, ["tools.py"])
+    found = load_tools("support_desk", AGENT, ["tools.py"])
+    return {name: one for name, one in found.items() if isinstance(one, PythonTool)}
 
 
 @pytest.fixture(autouse=True)
