@@ -23,7 +23,7 @@ from tools.openapi.loading import LoadedSource
 from tools.openapi.tool import OpenApiTool
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-OK = {"responses": {"200": {"description": "ok"}}}
+OK: dict[str, Any] = {"responses": {"200": {"description": "ok"}}}
 PARAMETERS = [
     {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
     {"name": "tags", "in": "query", "schema": {"type": "array", "items": {"type": "string"}}},
@@ -31,7 +31,7 @@ PARAMETERS = [
     {"name": "filter", "in": "query", "style": "deepObject", "schema": {"type": "object"}},
     {"name": "X-Trace", "in": "header", "schema": {"type": "string"}},
 ]
-BODY = {
+BODY: dict[str, Any] = {
     "type": "object",
     "required": ["id", "amount"],
     "properties": {"id": {"type": "integer"}, "amount": {"type": "number"}, "deep": {"type": "object"}},
@@ -43,7 +43,7 @@ def content(schema: Any, kind: str = "application/json") -> dict[str, Any]:
     return {"content": {kind: {"schema": schema}}}
 
 
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {"title": "x", "version": "1"},
     "paths": {
