@@ -1,9 +1,9 @@
 """What may stand in an agent's `agent.toml`."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from config.settings import ModelName
 from core.durations import Duration
@@ -11,14 +11,11 @@ from core.profile import EndStatus, Ladder, Limits
 from core.record import Input
 from policy.rules import Rule
 from tools.mcp.tables import ServerTable
+from tools.openapi.tables import Source
 
 NAME = "agent.toml"
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-
-
-def _not_yet(_: object) -> NoReturn:
-    raise ValueError("tools of this source are not supported yet; declare them in Python (tools.py)")
 
 
 def _names_differ(servers: tuple[ServerTable, ...]) -> tuple[ServerTable, ...]:
@@ -26,9 +23,6 @@ def _names_differ(servers: tuple[ServerTable, ...]) -> tuple[ServerTable, ...]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"there are two servers called {twice[0]!r}; rename one")
     return servers
-
-
-NotYet = Annotated[Any, BeforeValidator(_not_yet)]
 
 
 class LimitsTable(Limits):
@@ -75,4 +69,4 @@ class AgentFile(Input):
     done: DoneTable = DoneTable()
     undo: UndoTable = UndoTable()
     mcp: Annotated[tuple[ServerTable, ...], AfterValidator(_names_differ)] = ()
-    openapi: NotYet = ()
+    openapi: tuple[Source, ...] = ()
