@@ -15,7 +15,7 @@ from core.record import Record
 from trials.results import FOLDER, Figure, Outcome, now
 from trials.running import table_of
 
-TRIALS = ("model", "crash", "storm", "bulk", "recovery")
+TRIALS = ("model", "crash", "storm", "deployments", "bulk", "recovery")
 PATH = Path(__file__).with_name("REPORT.md")
 
 
@@ -88,8 +88,8 @@ PROMISES = (
     Promise(
         figure="SIGTERM deployments under load",
         must_be="50, 0 duplicates, 0 failed tasks",
-        trial="storm",
-        names=("SIGTERM deployments",),
+        trial="deployments",
+        names=("SIGTERM deployments", "duplicates", "stuck", "tasks that ended otherwise"),
     ),
     Promise(figure="one key, 1,000 callers", must_be="1 application", trial="bulk", names=("one key",)),
     Promise(figure="the naive baselines", must_be="duplicates seen", trial="storm", names=("naive", "baseline")),

@@ -69,6 +69,7 @@ def test_a_doubt_for_a_person_may_stay_open_when_one_is_named_in_time(judgement:
 def test_throughput_has_a_least_ratio(storm: float, *, holds: bool) -> None:
     assert figures.of_throughput(RAN, replace(RAN, per_s=storm)).holds is holds
     assert figures.of_throughput(replace(RAN, per_s=0.0), RAN).holds is False
+    assert figures.of_throughput(RAN, RAN, is_judged=False).holds is None
 
 
 def test_a_storm_that_did_not_blow_is_void() -> None:

@@ -1,9 +1,8 @@
 """Forks workers: a process that has imported everything, and has no thread and no runtime, so that a fork is safe.
 
-A worker costs a tenth of a second of CPU this way instead of five: most of them go into imports (4 s), and into
-the SDK's hash over the bytecode of every module (0.6 s), which is kept here (measured). One order a line on standard
-input, as JSON; one line on standard output for each worker that starts or ends. Workers end with it, and it ends with
-its standard input. Run as ``python -m trials.crash.zygote``.
+A worker costs a tenth of a second of CPU this way instead of four, most of which are imports (measured). One order a
+line on standard input, as JSON; one line on standard output for each worker that starts or ends. Workers end with it,
+and it ends with its standard input. Run as ``python -m trials.crash.zygote``.
 """
 
 import asyncio
@@ -15,8 +14,6 @@ import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
-
-from temporalio.worker._worker import load_default_build_id
 
 import worker
 from config.settings import load
@@ -54,7 +51,6 @@ class Ended(Record):
 
 def main() -> int:
     """Fork until standard input ends."""
-    load_default_build_id()
     gc.freeze()  # so that a worker's collector does not copy what it shares with us
     buffer, children = b"", set[int]()
     while True:

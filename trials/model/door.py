@@ -254,7 +254,7 @@ class Door:
             sent = sent._replace(consumed=sent.under)
         sent = sent._replace(wrong=sent.wrong or _wrong(worker, sent, args))
         if self._transacting.is_meant:
-            yield from self._transacting.take(world.put(at, sent), worker, sent)
+            yield from self._transacting.take(world, worker, sent)
             return
         yield Step(f"sends call {at}", world.put(at, sent), worker._replace(phase="flying"))
         not_sent = worker._replace(phase="release", detail="not sent")

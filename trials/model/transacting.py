@@ -26,9 +26,10 @@ class Transacting:
         """Return which send of a call this is; 0 where nothing depends on it."""
         return call.sends if self.is_meant else 0
 
-    def take(self, world: World, worker: Worker, call: Call) -> Iterator[Step]:
-        """Take the key, and begin."""
-        at, not_sent = worker.call, worker._replace(phase="release", detail="not sent")
+    def take(self, world: World, worker: Worker, sent: Call) -> Iterator[Step]:
+        """Take the key, and begin; `sent` is the call as it is once that is done."""
+        at, call = worker.call, world.calls[worker.call]
+        not_sent = worker._replace(phase="release", detail="not sent")
         if call.in_transaction:
             yield Step(f"waits too long for the key of call {at}: not sent", world, not_sent, is_fault=True)
         elif self._has_receipt(call):
@@ -36,7 +37,7 @@ class Transacting:
         elif self._is_ruled_out(worker, call):
             yield Step(f"finds that call {at} was ruled out: not sent", world, not_sent)
         else:
-            taken = world.put(at, call._replace(in_transaction=True))
+            taken = world.put(at, sent._replace(in_transaction=True))
             yield Step(f"takes the key of call {at}", taken, worker._replace(phase="flying"))
 
     def end(self, world: World, worker: Worker, call: Call) -> Iterator[Step]:

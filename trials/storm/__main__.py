@@ -24,7 +24,9 @@ from trials.storm.running import Ran, Size, Weather, run
 SEEDS = Path(__file__).with_name("seeds.txt")
 SMALL = Size(tasks=200, at_once=60, limit_s=200, quiet_s=45)
 FULL = Size(tasks=10_000, at_once=60, limit_s=6 * 3600, quiet_s=180)
-DEPLOYMENTS = 50
+DEPLOYMENTS = {False: 10, True: 50}
+"""SIGTERM deployments, in full or not."""
+
 _CALM_TASKS = 1_000
 _NAIVE_TASKS, _NAIVE_S = 100, 60.0
 
@@ -67,7 +69,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="the seed that drives everything (default: a new one)")
     parser.add_argument("--faults", type=float, default=0.25, help="share of the bank's answers that go wrong")
     parser.add_argument("--seeds", action="store_true", help=f"run every seed of {SEEDS.name}, in the small size")
-    parser.add_argument("--deployments", action="store_true", help=f"{DEPLOYMENTS} SIGTERM deployments under load")
+    parser.add_argument("--deployments", action="store_true", help="replace the workers under load by SIGTERM instead")
     parser.add_argument("--keep", action="store_true", help="keep the folders also when all went well")
     given = parser.parse_args(argv)
     if given.tasks is not None and given.tasks < 1:
@@ -108,7 +110,7 @@ async def _one(given: argparse.Namespace, seed: int, size: Size) -> int:
         *figures.of_sins(storm),
         *figures.of_doubts(storm.judgement),
         figures.of_waiting(storm),
-        figures.of_throughput(calm, storm),
+        figures.of_throughput(calm, storm, is_judged=given.full),
         *figures.of_blows(storm),
         *figures.of_sins(calm),
     ]
@@ -131,10 +133,12 @@ async def _deployments(given: argparse.Namespace, seed: int) -> int:
     """Replace the workers under load, and write the outcome."""
     began, folder = time.monotonic(), _folder(seed)
     size = Size(tasks=given.tasks or 4_000, at_once=20, limit_s=1800)
-    ran = await run(folder / "deployments", seed, size, Weather("deployments", deployments=DEPLOYMENTS), _say)
+    weather = Weather("deployments", deployments=DEPLOYMENTS[given.full])
+    ran = await run(folder / "deployments", seed, size, weather, _say)
     outcome = Outcome(
         trial="deployments",
         seed=seed,
+        is_full=given.full,
         sizes=_sizes(ran, size),
         figures=(*figures.of_deployments(ran), *figures.of_sins(ran), *figures.of_doubts(ran.judgement)),
         seconds=round(time.monotonic() - began, 1),

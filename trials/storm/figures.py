@@ -82,14 +82,14 @@ def of_waiting(ran: Ran) -> Figure:
     return Figure(name=f"tasks that still ran at the end ({ran.weather.name})", measured=str(count))
 
 
-def of_throughput(calm: Ran, storm: Ran) -> Figure:
-    """Compare how fast tasks ended, with the same tasks and one run after the other."""
+def of_throughput(calm: Ran, storm: Ran, *, is_judged: bool = True) -> Figure:
+    """Compare how fast tasks ended, one run after the other; in a minute's sample it is told, not judged."""
     ratio = storm.per_s / calm.per_s if calm.per_s else 0.0
     return Figure(
         name="throughput under the storm / without faults",
         measured=f"{ratio:.2f} ({storm.per_s:.2f} and {calm.per_s:.2f} tasks a second)",
         must_be=f"at least {LEAST_RATIO}",
-        holds=ratio >= LEAST_RATIO,
+        holds=ratio >= LEAST_RATIO if is_judged else None,
         note="until nine tasks in ten had ended; the last ones wait for people. Workers are forked from a warm process",
     )
 
