@@ -15,8 +15,9 @@ from pydantic import NonNegativeInt, ValidationError
 
 from core.briefing import Prompt
 from core.errors import PlannerDown
-from core.ports import Reply, Usage
+from core.ports import Reply
 from core.record import Record
+from core.spending import Usage
 from llm.answers import Answer, cut_off, other_kind, refused, reply_to
 from llm.prompt import Rendered, render
 from llm.sorting import Endpoint, Trouble, no_answer, no_time, quote, sort_status

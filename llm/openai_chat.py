@@ -3,8 +3,8 @@
 from openai import AsyncOpenAI
 from pydantic import Field, NonNegativeInt
 
-from core.ports import Usage
 from core.record import Json, Record
+from core.spending import Usage
 from llm.answers import Answer, cut_off, other_kind, refused
 from llm.openai_responses import schema_for
 from llm.prompt import Rendered

@@ -3,8 +3,8 @@
 from openai import AsyncOpenAI
 from pydantic import NonNegativeInt
 
-from core.ports import Usage
 from core.record import Record
+from core.spending import Usage
 from llm.answers import Answer, cut_off, other_kind, refused
 from llm.prompt import Rendered
 from llm.sorting import Trouble

@@ -52,7 +52,7 @@ from core.messages import (
     Wait,
 )
 from core.plan import Fault, Plan
-from core.ports import Usage
+from core.spending import Usage
 from core.profile import EndStatus
 from core.record import Json
 from core.rounds import key_of

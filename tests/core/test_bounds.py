@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from core.budget import allowance
-from core.ports import Usage
+from core.spending import Usage
 from core.profile import Model
 from tests.core.story import DAY, HOUR, Story, step
 

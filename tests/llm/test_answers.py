@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from core.errors import PlannerBusy, PlannerDown
-from core.ports import Reply, Usage
+from core.ports import Reply
+from core.spending import Usage
 from llm.planners import ModelAccess, Planners
 from llm.sorting import retry_after
 from tests.llm.conftest import DECODED, MODELS, PLAN, RawServer, planners_at, prompt
