@@ -34,7 +34,7 @@ def _millionths(model: Model | None, usage: Usage) -> float:
     if model is None:
         return 0.0
     price = model.input_usd_per_mtok or 0
-    cached = price if model.cached_usd_per_mtok is None else model.cached_usd_per_mtok
+    cached = price if model.cached_input_usd_per_mtok is None else model.cached_input_usd_per_mtok
     written = price if model.cache_write_usd_per_mtok is None else model.cache_write_usd_per_mtok
     plain = max(usage.input_tokens - usage.cached_tokens - usage.written_tokens, 0)
     read = plain * price + usage.cached_tokens * cached + usage.written_tokens * written

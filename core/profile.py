@@ -46,15 +46,15 @@ class Ladder(Input):
 class Model(Message):
     """One language model of a route. Prices are dollars per million tokens; None = unknown (counted as 0).
 
-    ``cached_usd_per_mtok``: of input read from the provider's cache, ``cache_write_usd_per_mtok``: of input put there;
-    None = as any input. ``provider``: whose circuit breaker counts ("" = none). ``queue``: task queue of its calls
-    ("" = that of the task).
+    ``cached_input_usd_per_mtok``: of input read from the provider's cache, ``cache_write_usd_per_mtok``: of input put
+    there; None = as any input. ``provider``: whose circuit breaker counts ("" = none). ``queue``: task queue of its
+    calls ("" = that of the task).
     """
 
     name: str
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
-    cached_usd_per_mtok: float | None = None
+    cached_input_usd_per_mtok: float | None = None
     cache_write_usd_per_mtok: float | None = None
     provider: str = ""
     queue: str = ""

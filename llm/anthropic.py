@@ -102,11 +102,12 @@ class _Body(Record):
     def counted(self) -> Usage:
         """Count all input as input: here, unlike at OpenAI, what was cached is not part of `input_tokens`."""
         usage = self.usage or _Usage()
-        cached = usage.cache_read_input_tokens or 0
+        cached, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
         return Usage(
-            input_tokens=usage.input_tokens + cached + (usage.cache_creation_input_tokens or 0),
+            input_tokens=usage.input_tokens + cached + written,
             output_tokens=usage.output_tokens,
             cached_tokens=cached,
+            written_tokens=written,
         )
 
     def _text(self) -> str | Fault:
