@@ -110,7 +110,9 @@ def explain(error: ValidationError, record: type[BaseModel]) -> Iterable[tuple[P
         place = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
         match detail["type"]:
             case "extra_forbidden":
-                yield place, f"unknown key{suggest(str(place[-1]), _keys_at(record, place[:-1]))}"
+                *_, key = detail["loc"]  # whatever it is called
+                above = place[:-1] if key not in _NO_KEYS else place
+                yield (*above, key), f"unknown key{suggest(str(key), _keys_at(record, above))}"
             case "missing":
                 yield place, "is required and missing"
             case _:

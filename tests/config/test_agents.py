@@ -120,8 +120,8 @@ def test_documented_example_is_loaded(tmp_path: Path) -> None:
 
 def test_route_carries_prices_and_the_place_of_scripts(tmp_path: Path) -> None:
     assert agent(tmp_path, EXAMPLE).profile.route == (
-        Model(name="anthropic:NAME"),
-        Model(name="openai:NAME", input_usd_per_mtok=1.0, output_usd_per_mtok=4.0),
+        Model(name="anthropic:NAME", provider="anthropic"),
+        Model(name="openai:NAME", input_usd_per_mtok=1.0, output_usd_per_mtok=4.0, provider="openai"),
         Model(name=f"scripted:{tmp_path}/agents/desk/script.json"),
     )
 
