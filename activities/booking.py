@@ -65,7 +65,8 @@ def failed(error: Exception) -> CallEnd:
     match error:
         case PlannerBusy():
             state = CallState.LOST if error.may_have_cost else CallState.UNPAID
-            return CallEnd(state=state, is_outage=True if error.is_outage else None, reason=reason)
+            outage = True if error.is_outage else None
+            return CallEnd(state=state, is_outage=outage, retry_after=error.retry_after, reason=reason)
         case PlannerError() | CallerError() | ConfigError():
             return CallEnd(state=CallState.UNPAID, reason=reason)
     return CallEnd(state=CallState.LOST, reason=reason)  # a bug, before or after the request

@@ -6,6 +6,7 @@ while its provider's circuit breaker is open.
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, assert_never
 
 import structlog
@@ -63,7 +64,7 @@ class Planning:
             case OverBudget() as found:
                 return await self._without_asking(order, _exceeded(order, found))
             case ProviderOpen() as found:
-                return await self._without_asking(order, _unavailable(order, str(found), attempts=0))
+                return await self._without_asking(order, self._spared(order, found))
             case never:
                 assert_never(never)
 
@@ -87,6 +88,13 @@ class Planning:
                 return _unavailable(order, str(error))
         structlog.get_logger().error("planner.broken", task=order.briefing.task_id, model=order.model, exc_info=error)
         return _unavailable(order, f"{type(error).__name__}: {error}")
+
+    def _spared(self, order: PlanOrder, found: ProviderOpen) -> PlannerUnavailable:
+        """Wait for a short time where no other model stands behind this one; else say that it is not to be had."""
+        wait = (found.until - self.clock()).total_seconds()
+        if activity.info().attempt < order.attempts and wait <= _LONGEST_WAIT:
+            raise NotYet(str(found)[:500], timedelta(seconds=max(wait, 0.0)))
+        return _unavailable(order, str(found), attempts=0)
 
     async def _without_asking(self, order: PlanOrder, report: PlanReport) -> PlanReport:
         await _if_possible(self.ledger.record(self._line(order, *_told(report))), order.briefing.task_id)

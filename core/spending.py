@@ -106,13 +106,16 @@ class CallState(StrEnum):
 
 
 class CallEnd(Record):
-    """How a call ended. ``is_outage``: whether its provider was down, None = it says nothing of that."""
+    """How a call ended. ``is_outage``: whether its provider was down, None = it says nothing of that. ``retry_after``:
+    seconds that the provider wants this model spared, None = it did not say.
+    """
 
     state: CallState
     usage: Usage = Usage()
     micro_usd: int = 0
     latency_ms: int = 0
     is_outage: bool | None = None
+    retry_after: float | None = None
     reason: str = ""
 
 
@@ -144,21 +147,24 @@ class OverBudget(Record):
 
 
 class ProviderOpen(Record):
-    """The circuit breaker of the provider is open: it is not asked before `until`."""
+    """The provider, or one of its models, is spared: it is not asked before `until`."""
 
     provider: str
     until: datetime
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.provider} is not asked before {self.until:%H:%M:%S} UTC, since it failed: {self.reason}"
+        return f"{self.provider} is not asked before {self.until:%H:%M:%S} UTC: {self.reason}"
 
 
 Admission = Admitted | OverBudget | ProviderOpen
 
 
 class Breaker(Record):
-    """What is known of a provider. ``failures``: in a row; ``open_until``: not asked before."""
+    """What is known of a provider that failed (or of a model that asked for a pause: then `provider` names it).
+
+    ``failures``: in a row; ``open_until``: not asked before.
+    """
 
     provider: str
     failures: int = 0
@@ -185,10 +191,19 @@ class Breaker(Record):
         until = now + pause if failures >= _FAILURES else None
         return Breaker(provider=self.provider, failures=failures, open_until=until, reason=end.reason[:300])
 
+    def limited(self, end: CallEnd, now: datetime) -> "Breaker":
+        """Say when the model of a call may be asked again, by the provider's own word (Retry-After)."""
+        if end.retry_after is None:
+            return self if self.is_open(now) else Breaker(provider=self.provider)
+        until = now + min(timedelta(seconds=max(end.retry_after, 0.0)), _LONGEST_WISH)
+        return Breaker(provider=self.provider, open_until=max(until, self.open_until or until), reason=end.reason[:300])
+
 
 _FAILURES = 3
 """In a row, over all tasks and workers, until a provider counts as down."""
 _PAUSE, _LONGEST_PAUSE, _MOST_DOUBLINGS = timedelta(seconds=5), timedelta(minutes=2), 10
+_LONGEST_WISH = timedelta(minutes=10)
+"""What a Retry-After beyond this is cut to, so that nobody's mistake puts a model out of use for a day."""
 _TRIAL = timedelta(seconds=30)
 """How long the one call that finds out whether a provider is back keeps the others waiting, if it does not end."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert  # ON CONFLICT DO UPDATE reads the same in SQLite
 
-from core.spending import Breaker, CallEnd, ProviderOpen
+from core.spending import Breaker, CallEnd, ModelCall, ProviderOpen
 from ledger.tables import breakers
 
 _c = breakers.c
@@ -21,9 +21,11 @@ _PUT = _NEW.on_conflict_do_update(
 _FORGET = delete(breakers).where(_c.provider == bindparam("the_provider"))
 
 
-def check(db: Connection, provider: str, now: datetime) -> ProviderOpen | None:
-    """Say that a provider is spared now; the caller holds its lock."""
-    return refusal(_find(db, provider), now) if provider else None
+def check(db: Connection, call: ModelCall, now: datetime) -> ProviderOpen | None:
+    """Say that the provider of a call, or its model, is spared now; the caller holds the lock of the provider."""
+    if not call.provider:
+        return None
+    return refusal(_find(db, call.provider), now) or refusal(_find(db, call.model), now)
 
 
 def refusal(known: Breaker, now: datetime) -> ProviderOpen | None:
@@ -40,10 +42,12 @@ def note_try(db: Connection, provider: str, now: datetime) -> None:
         _put(db, known, known.tried(now))
 
 
-def note_end(db: Connection, provider: str, end: CallEnd, now: datetime) -> None:
-    """Note what a call said of its provider; the caller holds its lock."""
+def note_end(db: Connection, provider: str, model: str, end: CallEnd, now: datetime) -> None:
+    """Note what a call said of its provider and of its model; the caller holds the lock of the provider."""
     known = _find(db, provider)
     _put(db, known, known.after(end, now))
+    known = _find(db, model)
+    _put(db, known, known.limited(end, now))
 
 
 def all_breakers(db: Connection) -> list[Breaker]:
@@ -64,7 +68,7 @@ def _put(db: Connection, known: Breaker, wanted: Breaker) -> None:
     """Write only what changed: nearly every call of a provider that is well changes nothing."""
     if wanted == known:
         return
-    if wanted.failures:
+    if wanted.failures or wanted.open_until is not None:
         db.execute(_PUT, wanted.model_dump())
     else:
         db.execute(_FORGET, {"the_provider": wanted.provider})

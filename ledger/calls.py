@@ -37,13 +37,15 @@ _SUM: Mapping[Scope, Select[tuple[Any, Any]]] = {
     Scope.AGENT: _sums.where(_c.day == bindparam("the_day"), _c.agent == bindparam("the_agent")),
     Scope.TENANT: _sums.where(_c.day == bindparam("the_day"), _c.tenant == bindparam("the_tenant")),
 }
-_SETTLE = update(calls).where(_c.id == bindparam("the_id"), _c.state == CallState.OPEN.value).returning(_c.provider)
+_SETTLE = (
+    update(calls).where(_c.id == bindparam("the_id"), _c.state == CallState.OPEN.value).returning(_c.provider, _c.model)
+)
 
 
 def reserve(db: Connection, call: ModelCall, caps: Sequence[Cap], now: datetime) -> Admission:
     """Reserve a call, unless its provider is spared or a budget does not hold it."""
     lock_all(db, call, caps, now)
-    refusal = breakers.check(db, call.provider, now) or _first_over(db, call, caps, now)
+    refusal = breakers.check(db, call, now) or _first_over(db, call, caps, now)
     if refusal is not None:
         return refusal
     breakers.note_try(db, call.provider, now)
@@ -66,10 +68,10 @@ def settle(db: Connection, call_id: str, end: CallEnd, line: Line, now: datetime
     values: dict[str, Any] = {"state": end.state.value, "settled_at": now, "latency_ms": end.latency_ms}
     if end.state is not CallState.LOST:
         values |= spent_by(end)
-    provider = db.execute(_SETTLE.values(**values), {"the_id": call_id}).scalar()
-    if provider:
-        lock(db, "provider", provider)
-        breakers.note_end(db, provider, end, now)
+    settled = db.execute(_SETTLE.values(**values), {"the_id": call_id}).first()
+    if settled is not None and settled.provider:
+        lock(db, "provider", settled.provider)
+        breakers.note_end(db, settled.provider, settled.model, end, now)
     audit.record(db, line)
 
 

@@ -45,7 +45,8 @@ class MemoryCalls:
     def reserve(self, call: ModelCall, caps: Sequence[Cap], now: datetime) -> Admission:
         """Reserve a call, unless its provider is spared or a budget does not hold it."""
         known = self._breaker(call.provider)
-        if (spared := refusal(known, now)) is not None:
+        spared = refusal(known, now) or refusal(self._breaker(call.model), now)
+        if spared is not None and call.provider:
             return spared
         for cap in caps:
             if holds(cap, now) and (found := over(cap, call, self._used(cap.scope, call, now), now)) is not None:
@@ -63,7 +64,9 @@ class MemoryCalls:
             return
         figures = kept.figures if end.state is CallState.LOST else spent_by(end)
         self._calls[call_id] = replace(kept, state=end.state, figures=figures)
-        self._put(self._breaker(kept.call.provider).after(end, now))
+        if kept.call.provider:
+            self._put(self._breaker(kept.call.provider).after(end, now))
+            self._put(self._breaker(kept.call.model).limited(end, now))
 
     def breakers(self) -> list[Breaker]:
         """Return what is known of the providers that failed last time."""
@@ -85,7 +88,7 @@ class MemoryCalls:
         return self._breakers.get(provider, Breaker(provider=provider))
 
     def _put(self, breaker: Breaker) -> None:
-        if breaker.provider and breaker.failures:
+        if breaker.provider and (breaker.failures or breaker.open_until is not None):
             self._breakers[breaker.provider] = breaker.model_copy(update={"reason": legible(breaker.reason)})
         else:
             self._breakers.pop(breaker.provider, None)

@@ -1,6 +1,7 @@
 """What a planning call is reserved as and settled at, whatever comes of it."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -125,6 +126,7 @@ async def test_each_attempt_is_reserved_by_itself_and_seen_in_the_audit(bench: B
     model = Model([PlannerBusy("429", 1.0), Reply(fault="not JSON", usage=Usage(input_tokens=5))])
     with pytest.raises(ApplicationError):
         await propose(bench, model, offered(attempts=2))
+    bench.clock.advance(seconds=1)
     assert isinstance(await propose(bench, model, offered(attempts=2), attempt=2), PlanRefused)
     line = await spent(bench)
     assert (line.calls, line.answered, line.input_tokens, line.unsettled_tokens) == (2, 1, 5, 0)
@@ -138,10 +140,25 @@ async def test_provider_that_fails_is_spared_by_every_worker(bench: Bench) -> No
     report = await propose(bench, untouched, offered(), attempt=4)
     assert isinstance(report, PlannerUnavailable)
     assert (report.attempts, untouched.prompts) == (0, [])
-    assert "openai is not asked before 09:00:05 UTC, since it failed: 503" in report.reason
+    assert "openai is not asked before 09:00:05 UTC: 503" in report.reason
     bench.clock.advance(seconds=5)
     assert isinstance(await propose(bench, untouched, offered(), attempt=5), PlanProposed)
     assert await bench.ledger.breakers() == []
+
+
+async def test_model_without_another_behind_it_waits_as_long_as_its_provider_asked(bench: Bench) -> None:
+    with pytest.raises(ApplicationError) as raised:
+        await propose(bench, Model([PlannerBusy("429", 7.0)]), offered(attempts=4))
+    assert raised.value.next_retry_delay == timedelta(seconds=7)
+    bench.clock.advance(seconds=2)
+    other_task = Model([ANSWER])
+    with pytest.raises(ApplicationError) as waits:
+        await propose(bench, other_task, offered(attempts=4), attempt=2)
+    assert (waits.value.next_retry_delay, other_task.prompts) == (timedelta(seconds=5), [])
+    report = await propose(bench, other_task, offered(attempts=1), attempt=3)
+    assert isinstance(report, PlannerUnavailable), "another model stands behind it, and is asked at once"
+    bench.clock.advance(seconds=5)
+    assert isinstance(await propose(bench, other_task, offered(attempts=4), attempt=4), PlanProposed)
 
 
 async def test_no_call_is_made_while_nothing_can_be_reserved(bench: Bench) -> None:

@@ -205,6 +205,25 @@ async def test_answer_ends_the_row_of_failures_and_a_rate_limit_says_nothing(led
     assert await ledger.reserve_call(model_call("c7"), []) == Admitted()
 
 
+async def test_model_is_spared_as_long_as_its_provider_asked_and_no_other(ledger: AnyLedger, clock: Clock) -> None:
+    await fail(ledger, "c1", CallEnd(state=CallState.UNPAID, reason="429", retry_after=7.5))
+    spared = await ledger.reserve_call(model_call("c2"), [])
+    assert isinstance(spared, ProviderOpen)
+    assert (spared.provider, spared.until) == ("openai:m", clock.now + timedelta(seconds=7.5))
+    assert await ledger.reserve_call(model_call("c3", model="openai:other"), []) == Admitted()
+    await ledger.settle_call("c3", took(), said())
+    assert isinstance(await ledger.reserve_call(model_call("c2"), []), ProviderOpen)
+    clock.pass_by(timedelta(seconds=7.5))
+    await fail(ledger, "c4", took())
+    assert await ledger.breakers() == []
+
+
+async def test_wish_for_a_pause_of_a_day_is_cut(ledger: AnyLedger, clock: Clock) -> None:
+    await fail(ledger, "c1", CallEnd(state=CallState.UNPAID, reason="429", retry_after=86_400))
+    [known] = await ledger.breakers()
+    assert known.open_until == clock.now + timedelta(minutes=10)
+
+
 async def test_pauses_grow_up_to_two_minutes(ledger: AnyLedger, clock: Clock) -> None:
     pauses = []
     for number in range(30):
@@ -247,10 +266,14 @@ def _tables(db: Connection) -> list[str]:
     return inspect(db).get_table_names()
 
 
+def _drop(db: Connection) -> None:
+    for table in ("lastmile_calls", "lastmile_breakers"):
+        db.execute(text(f"DROP TABLE {table}"))
+
+
 async def test_ledger_that_was_made_before_there_were_budgets_gets_their_tables(url: str) -> None:
     async with open_ledger(url) as ledger:
-        for table in ("lastmile_calls", "lastmile_breakers"):
-            await ledger._store.write(lambda db, table=table: db.execute(text(f"DROP TABLE {table}")) and None)
+        await ledger._store.write(_drop)
     async with open_ledger(url) as ledger:
         assert {"lastmile_calls", "lastmile_breakers"} <= set(await ledger._store.read(_tables))
         assert await ledger.reserve_call(model_call(), [AGENT]) == Admitted()

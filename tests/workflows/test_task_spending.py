@@ -37,7 +37,7 @@ async def usage(world: World, by: Grouping = Grouping.MODEL) -> dict[str, int]:
 
 
 async def test_cheap_plan_of_high_stakes_is_made_anew_by_the_strong_model(world: World, shop: Shop) -> None:
-    enlist(world, shop, [PAY], [PAY], strong=1, high_stakes=("pay",))
+    enlist(world, shop, [PAY], [LOOK, PAY], strong=1, high_stakes=("pay",))
     async with world.worker():
         result = await outcome_of(await world.start("task"))
     assert result["status"] == "COMPLETED"
@@ -82,8 +82,10 @@ async def test_tasks_that_start_at_once_do_not_overshoot_together(world: World, 
         handles = [await world.start(f"task{number}") for number in range(6)]
         ended = [await until(handle, "COMPLETED", "AWAITING_PERSON") for handle in handles]
         assert sorted(view["status"] for view in ended) == ["AWAITING_PERSON"] * 3 + ["COMPLETED"] * 3
-        for handle in handles:
-            await handle.terminate()
+        for handle, view in zip(handles, ended, strict=True):
+            if view["status"] == "AWAITING_PERSON":
+                await handle.signal("answer", {"choice": "end", "by": "lead"})
+            await outcome_of(handle)
     [line] = await world.ledger.usage(Grouping.AGENT)
     assert (line.output_tokens, line.unsettled_tokens) == (3 * 4_096, 0)
 
