@@ -56,7 +56,7 @@ class Planning:
             agent = self.agents.get(briefing.agent)
             planner = self.planners.get(order.model)
         except (PlannerDown, CallerError, ConfigError) as error:
-            return await self._without_asking(order, _unavailable(order, str(error)))
+            return await self._without_asking(order, _unavailable(order, str(error), definite=True))
         call = call_of(order, agent)
         match await self.ledger.reserve_call(call, caps_of(order, agent, call.tenant)):
             case Admitted():
@@ -85,7 +85,7 @@ class Planning:
             case PlannerBusy():
                 return _busy(order, error)
             case PlannerDown() | CallerError() | ConfigError():
-                return _unavailable(order, str(error))
+                return _unavailable(order, str(error), definite=True)
         structlog.get_logger().error("planner.broken", task=order.briefing.task_id, model=order.model, exc_info=error)
         return _unavailable(order, f"{type(error).__name__}: {error}")
 
@@ -145,9 +145,16 @@ def _busy(order: PlanOrder, error: PlannerBusy) -> PlannerUnavailable:
     raise NotYet(str(error)[:500], back_off(attempt) if wait is None else asked_delay(wait, attempt)) from error
 
 
-def _unavailable(order: PlanOrder, reason: str, attempts: int | None = None) -> PlannerUnavailable:
-    made = activity.info().attempt if attempts is None else attempts
-    return PlannerUnavailable(model=order.model, call=order.briefing.call, reason=reason[:1_000], attempts=made)
+def _unavailable(
+    order: PlanOrder, reason: str, attempts: int | None = None, *, definite: bool = False
+) -> PlannerUnavailable:
+    return PlannerUnavailable(
+        model=order.model,
+        call=order.briefing.call,
+        reason=reason[:1_000],
+        attempts=activity.info().attempt if attempts is None else attempts,
+        definite=definite,
+    )
 
 
 def _exceeded(order: PlanOrder, found: OverBudget) -> BudgetExceeded:

@@ -60,8 +60,8 @@ def moment(text: str, now: datetime) -> datetime:
 
 def _table(lines: Sequence[UsageLine], by: Grouping) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(by.value, overflow="fold")
-    for name in ("calls", "answered", "cache hits", "input", "of it cached", "output", "cost", "not settled"):
+    table.add_column(by.value, overflow="fold", min_width=16)
+    for name in ("calls", "answered", "cache hits", "input", "cached", "output", "cost", "not settled"):
         table.add_column(name, justify="right", no_wrap=True)
     total = [_total(lines)] if len(lines) > 1 else []
     for one in [*lines, *total]:

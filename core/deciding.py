@@ -149,7 +149,7 @@ def _grant(state: TaskState, request: Request) -> TaskState:
 
 
 def _afresh(state: TaskState) -> TaskState:
-    state = replan(state, route=0, floor=0, refused=0, without_tools=(), escalated=False, because="")
+    state = replan(state, route=0, floor=0, refused=0, without_tools=(), escalated=False, because="", refusing=())
     return change(state, failed_plans=(), calls_seen={})
 
 

@@ -344,13 +344,16 @@ class PlanRefused(Message):
 
 
 class PlannerUnavailable(Message):
-    """No reply came. `attempts`: requests made in this call (0 = the provider was not asked)."""
+    """No reply came. `attempts`: requests made in this call (0 = the provider was not asked). `definite`: asking again
+    would not help (a bad key, an unknown model, a request that is refused).
+    """
 
     kind: Literal["PlannerUnavailable"] = "PlannerUnavailable"
     model: str = ""
     call: int = 0
     reason: Text
     attempts: int = 1
+    definite: bool = False
 
 
 class BudgetExceeded(Message):

@@ -26,7 +26,8 @@ def enter_planning(state: TaskState) -> TaskState:
     if state.profile is None:
         return state
     if model is None:
-        return hold(state, "no_model", f"the agent {state.spec.agent} has no language model")
+        why = "that can be used" if state.planning.refusing else "at all"
+        return hold(state, "no_model", f"the agent {state.spec.agent} has no language model {why}")
     if any(count >= state.profile.limits.same_call for count in state.calls_seen.values()) and state.round:
         return hold(state, "same_call", "the same call brought the same result again")
     if bound := exhausted(state, model, len(recount(state, model.name, state.planning.call).model_dump_json())):
@@ -97,7 +98,7 @@ def take_refusal(state: TaskState, event: PlanRefused) -> TaskState:
 def _harder(state: TaskState, cause: str, reason: str) -> TaskState:
     """Ask the strong model (or, where none is named, the next one); after it the owner."""
     strong = routing.strong_at(state)
-    if strong is not None and strong != state.planning.route:
+    if strong is not None and strong > state.planning.route:
         return enter_planning(routing.to_strong(state, reason))
     after = routing.to_next(state, reason)
     if strong is None and route_model(after) is not None:
@@ -113,6 +114,8 @@ def take_unavailable(state: TaskState, event: PlannerUnavailable) -> TaskState:
         return state
     planning = state.planning
     is_routed = state.profile is not None and state.profile.routed
+    if is_routed and event.definite:
+        state = replan(state, refusing=tuple(dict.fromkeys((*planning.refusing, event.model))))
     after = replan(
         routing.to_next(state, f"{event.model} was not to be had: {event.reason}"),
         call=planning.call + 1,
@@ -120,15 +123,20 @@ def take_unavailable(state: TaskState, event: PlannerUnavailable) -> TaskState:
         floor=0 if is_routed else planning.route + 1,  # what is down now is spared by its circuit breaker
         reason=event.reason,
     )
-    return enter_planning(after) if route_model(after) is not None else _park(after, event.reason)
+    if route_model(after) is not None:
+        return enter_planning(after)
+    first = routing.to_first(after)
+    if route_model(first) is None:  # all gave a definite no: waiting would not help
+        return hold(first, "no_model", f"no language model can be used: {event.reason}")
+    return _park(first, event.reason)
 
 
 def _park(state: TaskState, reason: str) -> TaskState:
-    """Wait, longer each time, and begin the route anew."""
+    """Wait, longer each time; the state is at the beginning of its route."""
     planning = state.planning
     pause = min(_FIRST_PARK * 2 ** min(planning.parks, _MOST_DOUBLINGS), _LONGEST_PARK)
     since = planning.parked_at if planning.parks else state.now
-    state = replan(routing.to_first(state), floor=0, parks=planning.parks + 1, parked_at=since)
+    state = replan(state, floor=0, parks=planning.parks + 1, parked_at=since)
     state = change(state, stage=Stage.PARKED, retry_at=state.now + pause)
     return (
         tell_owner(state, f"parked{planning.call - 1}", f"no language model answers: {reason}")

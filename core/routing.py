@@ -6,11 +6,13 @@
                 replan      something failed, or the outcome does not hold
                 conclude    every step succeeded, and the planner wanted to see the results
     first       the first model of the purpose's route
-    next        when that one is not to be had; after the last one the task parks, and begins anew
+    next        when that one is not to be had; after the last one the task parks, and begins anew; one that gave a
+                definite no (bad key, unknown model) is passed over, and when all did, the owner is asked
     strong      when a plan came with little confidence, when two were refused, or when one calls a tool of high stakes;
                 then nothing weaker is asked until a plan is accepted
 
-Without a strong one that is named, the next model of the route takes its place (for high stakes: the last one).
+Models that stand behind the strong one in a route stand in for it when it is not to be had. Without a strong one that is
+named, the next model of the route takes its place (for high stakes: the last one).
 """
 
 from enum import StrEnum
@@ -70,11 +72,22 @@ def find_model(state: TaskState, name: str) -> Model | None:
 def with_purpose(state: TaskState) -> TaskState:
     """Note what the next call is for; where another purpose has another route, begin that at its first model."""
     purpose = purpose_of(state).value
-    if purpose == state.planning.purpose:
-        return state
-    if route_for(state, purpose) == route(state):
-        return replan(state, purpose=purpose)
-    return replan(state, purpose=purpose, route=0, floor=0, refused=0, escalated=False, because="")
+    if purpose != state.planning.purpose:
+        is_same = route_for(state, purpose) == route(state)
+        state = replan(state, purpose=purpose)
+        state = state if is_same else replan(state, route=0, floor=0, refused=0, escalated=False, because="")
+    return _at(state, state.planning.route)
+
+
+def _at(state: TaskState, place: int) -> TaskState:
+    """Take the first model from a place on that gave no definite no; past the end of the route when there is none."""
+    return replan(state, route=_usable_from(state, place))
+
+
+def _usable_from(state: TaskState, place: int) -> int:
+    models = route(state)
+    usable = (at for at in range(place, len(models)) if models[at].name not in state.planning.refusing)
+    return next(usable, max(place, len(models)))
 
 
 def strong_at(state: TaskState) -> int | None:
@@ -87,12 +100,12 @@ def refusals_allowed(state: TaskState) -> int:
     """Return how many plans in a row may be refused before another model is asked."""
     repairs = state.profile.limits.repairs if state.profile else 1
     strong = strong_at(state)
-    return repairs if strong is None or strong == state.planning.route else min(repairs, _REFUSALS)
+    return repairs if strong is None or strong <= state.planning.route else min(repairs, _REFUSALS)
 
 
 def high_stakes(state: TaskState, plan: Plan) -> str:
     """Name a tool of the plan that only the strong model may plan, when another one planned it ("" = there is none)."""
-    if state.profile is None or state.planning.route == _strong_or_last(state):
+    if state.profile is None or state.planning.route >= _strong_or_last(state):
         return ""
     return next((step.tool for step in plan.steps if step.tool in state.profile.high_stakes), "")
 
@@ -109,19 +122,19 @@ def to_strong(state: TaskState, because: str) -> TaskState:
 
 def to_next(state: TaskState, because: str) -> TaskState:
     """Ask the next model of the route, which may not be there."""
-    return replan(state, route=state.planning.route + 1, refused=0, because=because[:_MOST_TEXT])
+    return _at(replan(state, refused=0, because=because[:_MOST_TEXT]), state.planning.route + 1)
 
 
 def to_first(state: TaskState) -> TaskState:
-    """Begin the route anew: with the strong model, if no other will do."""
+    """Begin the route anew, with the strong model if no other will do; past its end when all gave a definite no."""
     if state.planning.escalated:
-        return replan(state, route=_strong_or_last(state), floor=0)
-    return replan(state, route=0, floor=0, because="")
+        return _at(replan(state, floor=0), _strong_or_last(state))
+    return _at(replan(state, floor=0, because=""), 0)
 
 
 def has_next(state: TaskState) -> bool:
-    """Whether the route goes on behind the model in use."""
-    return state.planning.route + 1 < len(route(state))
+    """Whether another model stands behind the one in use."""
+    return _usable_from(state, state.planning.route + 1) < len(route(state))
 
 
 def choice(state: TaskState, model: Model) -> str:

@@ -115,6 +115,7 @@ class Planning(Message):
     the planner; ``candidate``: a plan that waits for a person's word; ``last_input``: tokens of the last prompt.
     ``purpose``: of the calls under way (core.routing); ``escalated``: whether only the strong model will do;
     ``because``: why the model in use is not the first of its route; ``asked``: the last choice, in words;
+    ``refusing``: models that gave a definite no, which are not asked again before the owner says so;
     ``waived_on``: a day on which the owner lets the task go beyond the budgets of a day.
     """
 
@@ -137,6 +138,7 @@ class Planning(Message):
     escalated: bool = False
     because: str = ""
     asked: str = ""
+    refusing: tuple[str, ...] = ()
     waived_on: str = ""
 
 

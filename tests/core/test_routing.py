@@ -116,6 +116,12 @@ def test_strong_one_that_is_down_is_waited_for_and_not_replaced_by_a_weaker_one(
     assert asked(story.wait(timedelta(seconds=5))).model == "b:strong"
 
 
+def test_model_behind_the_strong_one_stands_in_for_it() -> None:
+    story = routed(high_stakes=("pay",)).plan(step("s2", "pay")).no_model("529")
+    assert asked(story).model == "c:last"
+    assert story.plan(step("s2", "pay"), model="c:last").ids == ["call:r1.s2:1:1"]
+
+
 def test_model_that_is_down_hands_over_at_once_and_is_asked_again_in_the_next_round() -> None:
     story = routed().no_model("503")
     assert (asked(story).model, asked(story).because) == ("b:strong", "a:cheap was not to be had: 503")
@@ -130,6 +136,32 @@ def test_all_down_parks_with_growing_pauses_and_wakes_by_itself() -> None:
         assert story.status == "WAITING"
         assert story.until == story.now + timedelta(seconds=pause)
         assert asked(story.wait(timedelta(seconds=pause))).model == "a:cheap"
+
+
+def no(story: Story) -> Story:
+    """Give a definite no."""
+    model = asked(story).model
+    return story.tell(PlannerUnavailable(call=story.state.planning.call, model=model, reason="bad key", definite=True))
+
+
+def test_model_that_gave_a_definite_no_is_not_asked_again_before_the_owner_says_so() -> None:
+    story = no(routed(route=(CHEAP, STRONG)))
+    assert asked(story).model == "b:strong"
+    assert asked(story).attempts == 4, "nobody stands behind it"
+    assert story.no_model().status == "WAITING"
+    assert asked(story.wait(timedelta(seconds=5))).model == "b:strong"
+    story.plan(step("s1"), model="b:strong").done("r1.s1")
+    assert asked(story).model == "b:strong", "also in the next round"
+    no(story)
+    assert (story.status, story.request.cause) == ("AWAITING_PERSON", "no_model")
+    assert "no language model can be used: bad key" in story.request.reason
+    story.say("answer", {"choice": "retry", "by": "lea"})
+    assert asked(story).model == "a:cheap"
+
+
+def test_strong_one_that_gave_a_definite_no_asks_the_owner() -> None:
+    story = routed(route=(CHEAP, STRONG), high_stakes=("pay",)).plan(step("s2", "pay"))
+    assert no(story).request.cause == "no_model"
 
 
 def test_call_that_was_not_made_costs_nothing() -> None:

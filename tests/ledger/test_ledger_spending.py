@@ -250,7 +250,10 @@ async def test_processes_that_spend_at_once_never_overshoot_together(url: str) -
         [tenant] = await ledger.usage(Grouping.TENANT)
         assert tenant.cost_usd + tenant.unsettled_usd <= 0.015
         assert tenant.calls == counts["Admitted"]
-        assert tenant.cost_usd + tenant.unsettled_usd > 0.015 - 0.001, "and what fits is let in"
+        caps = [Cap(scope=Scope.TENANT, micro_usd=15_000)]
+        more = [await ledger.reserve_call(model_call(f"more-{number}", provider=""), caps) for number in range(16)]
+        fitted = sum(isinstance(each, Admitted) for each in more)
+        assert fitted == int((0.015 - tenant.cost_usd - tenant.unsettled_usd) / 0.001 + 1e-6), "what fits is let in"
 
 
 async def _spend(url: str, name: str) -> str:
