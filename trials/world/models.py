@@ -1,13 +1,14 @@
 """``python -m trials.world.models``: every fault of llmock against both vendors' SDKs, through whole tasks.
 
 llmock is a real process and the judge: it journals each request and grades the client. A real Temporal server and a
-real worker carry out the tasks. Exit code 1 when the verdict fails, a request is not one attempt of the ledger, or a task
-neither completes nor asks. The naive way beside it: the vendors' SDKs as they come, with their own retries.
+real worker carry out the tasks. Exit code 1 when the verdict fails, a request is not one attempt of the ledger, or a
+task neither completes nor asks. The naive way beside it: the vendors' SDKs as they come, with their own retries.
 """
 
 import argparse
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ from ledger import open_ledger
 from trials.results import Figure, Outcome, now, versions, write
 from trials.world.model_faults import TIMEOUT, Case, cases
 from trials.world.naive_models import naive_outcomes
-from worker import open_runtime
+from worker import configure_logs, open_runtime
 
 _TOOLS = '''
 from tools import Call, tool
@@ -259,6 +260,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m trials.world.models", description="Every fault of llmock.")
     parser.add_argument("--full", action="store_true", help="each fault on each API, not on one of them in turn")
     parser.add_argument("--seed", type=int, help="taken as by every trial; nothing is drawn here")
+    configure_logs(is_for_people=False, level=logging.CRITICAL)
     outcome = asyncio.run(try_out(is_full=parser.parse_args().full))
     for figure in (*outcome.figures, *outcome.baselines):
         mark = "  " if figure.holds is None else "ok" if figure.holds else "NO"
