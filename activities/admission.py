@@ -223,13 +223,21 @@ def _reserve(visit: Visit, checked: Checked) -> Reservation:
         effect=contract.effect,
         contract_digest=contract.digest,
         fingerprint=names.fingerprint(checked.args, contract.digest),
-        similarity=names.similarity(order.task_id, visit.name, checked.args, contract.identity),
+        similarity=_similarity(visit, checked),
         args=checked.args,
         origin=checked.origin,
         repeat_of=order.repeat_of,
         undoes=order.undoes or None,
         run_id=visit.run_id or "",
     )
+
+
+def _similarity(visit: Visit, checked: Checked) -> str:
+    """Hash what makes two calls one intent. Of undos that is what they take back, since equal effects look the same."""
+    order = visit.order
+    if order.undoes:
+        return names.similarity(order.task_id, visit.name, {"undoes": order.undoes}, None)
+    return names.similarity(order.task_id, visit.name, checked.args, checked.tool.contract.identity)
 
 
 def _case(visit: Visit, checked: Checked) -> Case:

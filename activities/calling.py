@@ -106,7 +106,7 @@ class Calling:
 
     async def _start(self, visit: Visit, row: Row | None) -> Row | ToolReport:
         if visit.is_given_up:
-            message = "it was certainly not sent, and whoever was asked did not want it sent"
+            message = "it was certainly not applied, and whoever was asked did not want it sent"
             return ToolRefused(step=visit.order.step, code="not_wanted", message=message)
         if visit.order.settle_only:
             return ToolUnavailable(step=visit.order.step, reason="not sent: the task is ending")

@@ -2,7 +2,8 @@
 
 ::
 
-    transactional   the receipt in the tool's own database; not there once the lease is over = send again
+    transactional   the receipt in the tool's own database; not there once the lease is over = send again, or (where it
+                    is not wanted any more) leave a tombstone there, which keeps a stopped process from committing it
     idempotent      send again, beyond the tool's attempts too, for an hour; then as probed, or ask
     keyed           the same with the same key, inside half of its window
     probed          ask the provider: found counts at once, absent only after deadline + settle time
@@ -59,18 +60,16 @@ class Doubts:
         return await self._ask(visit, row, why)
 
     async def _by_receipt(self, visit: Visit, tool: Tool, row: Row) -> Row | OutcomeUnknown:
-        asked_at = visit.clock()
-        receipt = await self._transactions.receipt(tool.contract.database or "", row.key)
-        if receipt is not None:
-            packed = pack(receipt.result, tool.contract.result_cap)
-            return await self._sender.succeed(visit, tool, row, packed, Evidence.TRANSACTION)
+        database = tool.contract.database or ""
+        if (receipt := await self._transactions.receipt(database, row.key)) is not None:
+            return await self._sender.succeed_by_receipt(visit, tool, row, receipt)
         self._wait_for_lease(visit, row)
         is_wanted = not visit.is_given_up and not visit.order.settle_only
         if row.sends < tool.contract.attempts and is_wanted and visit.knows(row):
             return await self._resend(visit, tool, row)
-        if asked_at < _settled_at(row, tool):
-            raise NotYet("the transaction may still commit", _settled_at(row, tool) - visit.clock())
-        return await self._absent(visit, row, "no receipt in the tool's database: it was rolled back")
+        if (receipt := await self._transactions.rule_out(database, row.key, row.sends)) is not None:
+            return await self._sender.succeed_by_receipt(visit, tool, row, receipt)
+        return await self._absent(visit, row, "no receipt in the tool's database, where it is ruled out from now on")
 
     async def _resend_or_ask(self, visit: Visit, tool: Tool, row: Row) -> Row | OutcomeUnknown:
         self._wait_for_lease(visit, row)

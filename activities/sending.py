@@ -59,7 +59,7 @@ class Sender:
             raise NotYet("the dispatch mark was too old to send")
         call = visit.sending(tool, row)
         try:
-            packed = await within(call.deadline - visit.clock(), self._apply(tool, call, row))
+            packed = await within(call.deadline - visit.clock(), self._apply(visit, tool, call, row))
         except Exception as error:  # noqa: BLE001 - a tool may raise anything; its own rules sort it
             visit.log.info("tool.failed", send=row.sends, error=type(error).__name__)
             await reach("door.answered", row.key)
@@ -75,6 +75,11 @@ class Sender:
         if settled.state is RowState.SUCCEEDED and settled.verified is None:
             return await self.read_back(visit, tool, settled, packed.value)
         return settled
+
+    async def succeed_by_receipt(self, visit: Visit, tool: Tool, row: Row, receipt: TransactionReceipt) -> Row:
+        """Write what the database of a transactional tool says of a call."""
+        packed = pack(receipt.result, tool.contract.result_cap)
+        return await self.succeed(visit, tool, row, packed, Evidence.TRANSACTION)
 
     async def settle(self, visit: Visit, row: Row, settlement: Settlement) -> Row:
         """Write how a call ended. Raises Unwritten when that cannot be done, and the answer would be lost."""
@@ -148,24 +153,28 @@ class Sender:
         except LedgerDown:  # the receipt stands; `conclude` reads back what is not marked as verified
             visit.log.warning("verification.not_written", verified=verified)
 
-    async def _apply(self, tool: Tool, call: Call, row: Row) -> Packed:
+    async def _apply(self, visit: Visit, tool: Tool, call: Call, row: Row) -> Packed:
         if row.effect is Effect.TRANSACTIONAL:
-            return await self._in_transaction(tool, call, row)
+            return await self._in_transaction(visit, tool, call, row)
         return pack(await tool.send(call, row.args), tool.contract.result_cap)
 
-    async def _in_transaction(self, tool: Tool, call: Call, row: Row) -> Packed:
+    async def _in_transaction(self, visit: Visit, tool: Tool, call: Call, row: Row) -> Packed:
         """Apply effect and receipt in one transaction of the tool's database.
 
         An error before the commit began rolls both back, hence nothing was applied; one in the commit leaves a doubt.
+        So does a process that is stopped until the deadline is over. One that is stopped between that last look and the
+        commit may commit later: by then whoever wanted to know has waited for it, or has ruled it out.
         """
         is_committing = False
+        opening = self._transactions.open(tool.contract.database or "", row.key, row.fingerprint, row.sends)
         try:
-            async with self._transactions.open(tool.contract.database or "", row.key, row.fingerprint) as transaction:
+            async with opening as transaction:
                 if transaction.existing is not None:
                     return pack(_same(transaction.existing, row).result, tool.contract.result_cap)
                 result = await tool.send(replace(call, connection=transaction.connection), row.args)
                 packed = pack(result, tool.contract.result_cap)
                 await transaction.keep(packed.value)
+                _look_at_deadline(visit, call)
                 is_committing = True
         except Exception as error:
             found = _sorted(tool, error)
@@ -205,7 +214,9 @@ class Sender:
         no = Settlement(
             move=Move.REFUSE, evidence=Evidence.ANSWER, code=found.code[:100], message=found.message[:2_000]
         )
-        if not row.doubtful or not _may_follow_success(row, found):
+        if row.doubtful and row.effect is Effect.TRANSACTIONAL:
+            return await self._refused_again(visit, tool, row, no)
+        if not row.doubtful or not _may_follow_success(found):
             return await self.settle(visit, row, no)
         visit.log.info("refusal.not_believed", code=found.code)
         if (applied := await self._look_for(visit, tool, row)) is not None:
@@ -215,6 +226,17 @@ class Sender:
             return doubted
         why = f"sent {row.sends} times; the last answer may come of the first send: {found.code}: {found.message}"
         return await self.ask(visit, doubted, why)  # it would say so again
+
+    async def _refused_again(self, visit: Visit, tool: Tool, row: Row, no: Settlement) -> Row:
+        """Believe the no of a transactional tool once no earlier send can commit any more."""
+        try:
+            receipt = await self._transactions.rule_out(tool.contract.database or "", row.key, row.sends)
+        except LedgerDown as error:
+            await self.doubt(visit, row, f"{no.code}: {no.message}; an earlier send may still commit")
+            raise NotYet(str(error), back_off(row.sends)) from error
+        if receipt is not None:
+            return await self.succeed_by_receipt(visit, tool, row, receipt)
+        return await self.settle(visit, row, no)
 
     async def _look_for(self, visit: Visit, tool: Tool, row: Row) -> Packed | None:
         """Ask the tool, where it can, whether the earlier, doubtful send was applied; None = not that we know."""
@@ -249,20 +271,23 @@ def _sorted(tool: Tool, error: Exception) -> Sorted:
     return tool.sort(error)
 
 
+def _look_at_deadline(visit: Visit, call: Call) -> None:
+    if visit.clock() >= call.deadline:
+        raise DeadlineOver("the process was stopped until the deadline was over")
+
+
 def _same(receipt: TransactionReceipt, row: Row) -> TransactionReceipt:
     if receipt.fingerprint != row.fingerprint:
         raise Refused("key_conflict", "the tool's database has the receipt of another call under this key")
     return receipt
 
 
-def _may_follow_success(row: Row, found: Sorted) -> bool:
+def _may_follow_success(found: Sorted) -> bool:
     """Whether an earlier send may have been applied although this one was refused.
 
     A conflict may be with our own first send, where the provider does not know the key; and who may call at all is
     looked at before the provider looks for an earlier answer.
     """
-    if row.effect is Effect.TRANSACTIONAL:
-        return False
     if _SAYS_NOTHING.search(found.code):
         return True
     return _CONFLICT.search(found.code) is not None

@@ -21,7 +21,7 @@ from llm.planners import Planners
 from tools import Call, tool
 from tools.registry import build_tools
 from workflows.agent_task import AgentTask
-from workflows.runner import sandboxed
+from workflows.runner import for_workers
 
 
 @tool(effect="keyed", key_window="24h")
@@ -111,7 +111,7 @@ async def serve(address: str, task_queue: str, folder: str, cores: str) -> None:
         task_queue=task_queue,
         workflows=[AgentTask],
         activities=build_activities(needs),
-        workflow_runner=sandboxed(),
+        workflow_runner=for_workers(),
         max_eager_activity_reservations_per_workflow_task=20,
     )
     await worker.run()

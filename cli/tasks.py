@@ -1,5 +1,6 @@
 """One task as the command line sees it: asked by queries, told by signals and the update `decide`."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -26,6 +27,7 @@ from core.task import TaskState
 from core.views import RequestView, StatusView
 
 _PATIENCE = timedelta(seconds=5)
+_QUERIES, _PAUSE = 5, 0.2
 _REQUESTS = TypeAdapter(list[RequestView])
 _NO_ANSWER = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)
 
@@ -83,12 +85,16 @@ class Task:
             return None
 
     async def _ask(self, query: str) -> Json:
-        try:
-            return await self.handle.query(query, rpc_timeout=_PATIENCE)
-        except WorkflowQueryFailedError as error:
-            raise NoWorker(f"the task {self.id!r} cannot be shown now: {error}") from error
-        except RPCError as error:
-            self._unknown(error)
+        for attempt in range(_QUERIES):
+            try:
+                return await self.handle.query(query, rpc_timeout=_PATIENCE)
+            except WorkflowQueryFailedError as error:
+                if names.ASK_AGAIN not in str(error) or attempt == _QUERIES - 1:
+                    raise NoWorker(f"the task {self.id!r} cannot be shown now: {error}") from error
+            except RPCError as error:
+                self._unknown(error)
+            await asyncio.sleep(_PAUSE)
+        raise AssertionError(query)
 
     async def decide(self, answer: dict[str, Json]) -> dict[str, Json]:
         """Answer a request. Raises Declined with the reason, NoWorker."""

@@ -3,10 +3,11 @@
 Their names are a contract with histories that exist: add fields with defaults, never rename.
 """
 
+import functools
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from core.briefing import Briefing
 from core.contract import Terms
@@ -617,3 +618,9 @@ Event = (
     | OutcomeNotVerified
     | ActivityBroke
 )
+
+
+@functools.cache
+def adapter_of(shape: Any) -> TypeAdapter[Any]:
+    """Return what reads a report, or a union of them; made once, while workflow modules are loaded for each run."""
+    return TypeAdapter(shape)

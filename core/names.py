@@ -80,3 +80,7 @@ def approval_digest(key: str, tool: str, args: Json, contract_digest: str) -> st
 def step_id(round_number: int, planned_id: str) -> str:
     """Name a step across rounds: ``r2.s1``."""
     return f"r{round_number}.{planned_id}"
+
+
+ASK_AGAIN = "the task is about to go on; ask again"
+"""What a query is answered that came just before the task's next move; a caller may ask again at once."""

@@ -135,15 +135,24 @@ class Tool(Protocol):
 class Transactions(Protocol):
     """Databases of transactional tools, by the name of the environment variable that holds their URL."""
 
-    def open(self, database: str, key: str, fingerprint: str) -> AbstractAsyncContextManager["Transaction"]:
+    def open(self, database: str, key: str, fingerprint: str, send: int) -> AbstractAsyncContextManager["Transaction"]:
         """Begin a transaction and take the receipt row of `key`; commits on a clean exit, rolls back on an error.
 
-        Raises LedgerDown when the database does not answer before anything was done.
+        ``send``: which send of the row this is, from 1. Raises LedgerDown when the database does not answer before
+        anything was done, NotSent when this send was ruled out meanwhile.
         """
         ...
 
     async def receipt(self, database: str, key: str) -> "TransactionReceipt | None":
-        """Read what a committed transaction left under `key`; None = it was never committed."""
+        """Read what a committed transaction left under `key`; None = nothing, but one may be open, or be opened yet."""
+        ...
+
+    async def rule_out(self, database: str, key: str, send: int) -> "TransactionReceipt | None":
+        """Keep every send of `key` up to number `send` from being applied from now on; None = none of them was.
+
+        Returns the receipt, and rules nothing out, when one was committed. Waits for a transaction that is open.
+        Raises LedgerDown when it does not end in time, or the database does not answer: then nothing is known.
+        """
         ...
 
 

@@ -2,6 +2,10 @@
 
 The receipt is put in first, without its result: so a second attempt waits for the first one, and no clean exit can
 commit the effect without it.
+
+Before anybody says "it was not applied", a tombstone takes the place of the receipt (`rule_out`). Whoever sent it may
+merely have been stopped, and finds the tombstone then. It is a row like a receipt's, whose fingerprint says up to which
+send; a later send takes its place, and nothing ever takes that of a receipt.
 """
 
 import asyncio
@@ -10,13 +14,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import assert_never
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, bindparam, event, select, update
+from sqlalchemy import Column, Connection, MetaData, RowMapping, String, Table, bindparam, event, select, update
 from sqlalchemy.dialects.postgresql import insert  # ON CONFLICT DO NOTHING reads the same in SQLite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from core.errors import ConfigError
+from core.errors import ConfigError, LedgerDown, NotSent
 from core.ports import TransactionReceipt
 from core.record import Json
 from ledger.address import PostgresServer, SqliteFile, parse_address
@@ -36,7 +40,9 @@ _receipts = Table(
 )
 _TAKE = insert(_receipts).on_conflict_do_nothing().returning(_receipts.c.effect_key)
 _FIND = select(_receipts).where(_receipts.c.effect_key == bindparam("the_key"))
+_HOLD = _FIND.with_for_update()  # SQLite, which has no such clause, lets one transaction in at a time
 _KEEP = update(_receipts).where(_receipts.c.effect_key == bindparam("the_key"))
+_TOMBSTONE = "not applied up to send "  # no fingerprint begins so: they are hexadecimal
 
 
 class ToolTransaction:
@@ -65,14 +71,14 @@ class ToolDatabases:
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
-    async def open(self, database: str, key: str, fingerprint: str) -> AsyncIterator[ToolTransaction]:
+    async def open(self, database: str, key: str, fingerprint: str, send: int) -> AsyncIterator[ToolTransaction]:
         engine = await self._engine(database)
         with as_ledger_down(_named(database)):
             connection = await engine.connect()
         try:
             with as_ledger_down(_named(database)):
                 await connection.begin()
-                existing = await _take(connection, key, fingerprint)
+                existing = await _take(connection, key, fingerprint, send)
             yield ToolTransaction(connection, key, existing)
             # an error of the commit is no LedgerDown: it may have been applied, so it leaves the outcome unknown
             await connection.commit()
@@ -84,6 +90,12 @@ class ToolDatabases:
         with as_ledger_down(_named(database)):
             async with engine.connect() as connection:
                 return await _find(connection, key)
+
+    async def rule_out(self, database: str, key: str, send: int) -> TransactionReceipt | None:
+        engine = await self._engine(database)
+        with as_ledger_down(_named(database)):
+            async with engine.begin() as connection:
+                return await _bury(connection, key, send)
 
     async def close(self) -> None:
         """Give all connections back."""
@@ -131,16 +143,61 @@ def _create_table(db: Connection) -> None:
     _metadata.create_all(db)
 
 
-async def _take(connection: AsyncConnection, key: str, fingerprint: str) -> TransactionReceipt | None:
-    taken = await connection.execute(_TAKE, {"effect_key": key, "fingerprint": fingerprint})
-    return await _find(connection, key) if taken.first() is None else None
+async def _take(connection: AsyncConnection, key: str, fingerprint: str, send: int) -> TransactionReceipt | None:
+    """Take the key for a send, or return the receipt that has it. Raises NotSent for a send that was ruled out."""
+    if await _is_put_in(connection, key, fingerprint):
+        return None
+    held = await _hold(connection, key)
+    if (last := _last_ruled_out(held)) is None:
+        return held
+    if send <= last:
+        raise NotSent(f"send {send} comes too late: somebody found that nothing was applied up to send {last}")
+    await connection.execute(_KEEP, {"the_key": key, "fingerprint": fingerprint})
+    return None
+
+
+async def _bury(connection: AsyncConnection, key: str, send: int) -> TransactionReceipt | None:
+    """Put a tombstone in, or return the receipt that is there."""
+    if await _is_put_in(connection, key, f"{_TOMBSTONE}{send}"):
+        return None
+    held = await _hold(connection, key)
+    if (last := _last_ruled_out(held)) is None:
+        return held
+    if last < send:
+        await connection.execute(_KEEP, {"the_key": key, "fingerprint": f"{_TOMBSTONE}{send}"})
+    return None
+
+
+async def _is_put_in(connection: AsyncConnection, key: str, fingerprint: str) -> bool:
+    """Put a row in unless there is one; waits for a transaction that is putting in one of this key."""
+    put_in = await connection.execute(_TAKE, {"effect_key": key, "fingerprint": fingerprint})
+    return put_in.first() is not None
+
+
+async def _hold(connection: AsyncConnection, key: str) -> TransactionReceipt:
+    """Read the row of a key, and keep others from it until this transaction ends."""
+    held = _read((await connection.execute(_HOLD, {"the_key": key})).mappings().first())
+    if held is None:
+        raise LedgerDown(f"somebody removed the receipt of {key} in this moment; keep hands off {_receipts.name}")
+    return held
 
 
 async def _find(connection: AsyncConnection, key: str) -> TransactionReceipt | None:
-    found = (await connection.execute(_FIND, {"the_key": key})).mappings().first()
-    if found is None:
+    found = _read((await connection.execute(_FIND, {"the_key": key})).mappings().first())
+    return None if found is None or _last_ruled_out(found) is not None else found
+
+
+def _read(row: RowMapping | None) -> TransactionReceipt | None:
+    if row is None:
         return None
-    return TransactionReceipt(key=found["effect_key"], fingerprint=found["fingerprint"], result=found["result"])
+    return TransactionReceipt(key=row["effect_key"], fingerprint=row["fingerprint"], result=row["result"])
+
+
+def _last_ruled_out(held: TransactionReceipt) -> int | None:
+    """Return the send up to which a tombstone counts; None for a receipt."""
+    if not held.fingerprint.startswith(_TOMBSTONE):
+        return None
+    return int(held.fingerprint.removeprefix(_TOMBSTONE))
 
 
 def _sqlite(address: SqliteFile, patience: timedelta) -> AsyncEngine:

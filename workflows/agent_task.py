@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutType
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, RetryState, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from core import answers, machine, names, orders, views
@@ -185,8 +185,10 @@ class AgentTask:
             self._visits[command.id] = visit
         try:
             raw = await visit
+        except asyncio.CancelledError:  # called back just as its answer came (the SDK drops the answer then)
+            return CallCancelled(step=step.id)
         except ActivityError as error:
-            if isinstance(error.cause, CancelledError):
+            if _was_called_back(error):
                 return CallCancelled(step=step.id)
             raise
         finally:
@@ -332,6 +334,16 @@ class AgentTask:
 def _was_not_taken(error: ActivityError) -> bool:
     cause = error.cause
     return isinstance(cause, ActivityTimeout) and cause.type is TimeoutType.SCHEDULE_TO_START
+
+
+def _was_called_back(error: ActivityError) -> bool:
+    """Whether a visit has no outcome because it was called back: Temporal then tries none of its errors again.
+
+    That holds for the door's own "not yet" and for the time-out of a worker that is gone, too.
+    """
+    is_final = isinstance(error.cause, ApplicationError) and error.cause.non_retryable
+    is_last = error.retry_state is RetryState.CANCEL_REQUESTED and not is_final
+    return is_last or isinstance(error.cause, CancelledError)
 
 
 def _root_of(error: BaseException) -> str:

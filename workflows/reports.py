@@ -9,12 +9,12 @@ not, whoever reads.
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from temporalio import workflow
 from temporalio.common import RawValue
 
-from core.messages import ConcludeReport, EffectsListed, Event, OpenReport, PlanReport, ToolReport
+from core.messages import ConcludeReport, EffectsListed, Event, OpenReport, PlanReport, ToolReport, adapter_of
 
 FIRST_KINDS = frozenset(
     [
@@ -59,7 +59,7 @@ class Reports:
         kind = _kind_of(raw.payload.data)
         if kind not in self.kinds or not (kind in FIRST_KINDS or workflow.patched(f"report:{kind}")):
             raise UnknownReport(f"the report is of a kind that is not known here: {kind[:100] or 'none'}")
-        event: Event = workflow.payload_converter().from_payload(raw.payload, cast("type", self.shape))
+        event: Event = adapter_of(self.shape).validate_json(raw.payload.data)
         return event
 
 

@@ -254,10 +254,13 @@ class ShopDatabase:
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.receipts: dict[str, TransactionReceipt] = {}
+        self.ruled_out: dict[str, int] = {}
         self.commit_fate: list[str] = []
 
     @asynccontextmanager
-    async def open(self, database: str, key: str, fingerprint: str) -> Any:
+    async def open(self, database: str, key: str, fingerprint: str, send: int) -> Any:
+        if send <= self.ruled_out.get(key, 0):
+            raise NotSent(f"send {send} comes too late")
         one = OpenTransaction(self.receipts.get(key))
         yield one
         if one.existing is None:
@@ -269,6 +272,11 @@ class ShopDatabase:
                 raise ConnectionResetError("connection lost in the commit")
 
     async def receipt(self, database: str, key: str) -> TransactionReceipt | None:
+        return self.receipts.get(key)
+
+    async def rule_out(self, database: str, key: str, send: int) -> TransactionReceipt | None:
+        if key not in self.receipts:
+            self.ruled_out[key] = max(send, self.ruled_out.get(key, 0))
         return self.receipts.get(key)
 
 

@@ -7,7 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from core.messages import OutcomeUnknown, ToolRefused, ToolSucceeded, ToolUnavailable
 from core.receipts import RowState, Stop
-from tests.activities.bench import WRITES, Bench, Crash
+from tests.activities.bench import NOT_SENT, WRITES, Bench, Crash
 
 TOOL = "refund_keyed"
 
@@ -65,6 +65,24 @@ async def test_write_that_ended_its_worker_before_it_was_sent_is_a_persons_too(
     assert "before it was sent" in asked.reason
     said = await bench.call(TOOL, ruling={"choice": choice, "request_id": "q1", "by": "lead"})
     assert type(said) is report
+
+
+@pytest.mark.parametrize("choice", ["happened", "write_off"])
+async def test_put_aside_call_that_was_tried_before_is_sent_only_if_a_person_wants_it(
+    bench: Bench, choice: str
+) -> None:
+    bench.provider.script = [NOT_SENT]
+    with pytest.raises(ApplicationError):
+        await bench.attempt(TOOL, bench.order(TOOL), 1)
+    for number in range(2, 7):
+        bench.ledger.faults["claim"] = ["crash"]
+        with pytest.raises(Crash):
+            await bench.attempt(TOOL, bench.order(TOOL), number)
+    assert isinstance(await bench.attempt(TOOL, bench.order(TOOL), 7), OutcomeUnknown)
+    said = await bench.call(TOOL, ruling={"choice": choice, "request_id": "q1", "by": "lead"})
+    assert isinstance(said, ToolRefused)
+    assert (said.code, bench.provider.requests) == ("not_wanted", 1)
+    assert (await bench.row(bench.order(TOOL))).state is RowState.CANCELLED
 
 
 async def test_receipt_is_told_however_often_the_report_was_lost(bench: Bench) -> None:

@@ -3,14 +3,20 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from temporalio.exceptions import ApplicationError
 
-from core.messages import ToolRefused, ToolSucceeded
-from ledger.transactions import ToolDatabases
+from core.errors import LedgerDown
+from core.messages import ToolRefused, ToolSucceeded, ToolUnavailable
+from core.ports import TransactionReceipt
+from core.receipts import RowState
+from ledger.transactions import ToolDatabases, ToolTransaction
 from tests.activities.bench import REFUSAL, Bench
 from tools import Call, tool
 from tools.registry import build_tools
@@ -19,11 +25,16 @@ TOOL = "charge"
 
 
 class Shop:
-    """The tool's database."""
+    """The tool's database. `fate`: what happens in the tool; `stops`: what happens before its transaction begins.
+
+    ``runs``: how often the tool ran; ``outages``: how often the database is down for whoever wants to rule a send out.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fate: list[Any] = []
+        self.stops: list[Any] = []
+        self.runs, self.outages = 0, 0
         with sqlite3.connect(path) as db:
             db.execute("CREATE TABLE charges (order_id TEXT)")
         db.close()
@@ -38,6 +49,27 @@ class Shop:
         return int(count)
 
 
+class SlowDatabases(ToolDatabases):
+    """A process may be stopped before it opens a transaction."""
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__({"SHOP_DB": f"sqlite:///{shop.path}"}, patience=timedelta(seconds=0.5))
+        self._shop = shop
+
+    @asynccontextmanager
+    async def open(self, database: str, key: str, fingerprint: str, send: int) -> AsyncIterator[ToolTransaction]:
+        if self._shop.stops:
+            await self._shop.stops.pop(0)()
+        async with super().open(database, key, fingerprint, send) as transaction:
+            yield transaction
+
+    async def rule_out(self, database: str, key: str, send: int) -> TransactionReceipt | None:
+        if self._shop.outages:
+            self._shop.outages -= 1
+            raise LedgerDown("the shop is down")
+        return await super().rule_out(database, key, send)
+
+
 @pytest.fixture
 async def shop(bench: Bench, tmp_path: Path) -> AsyncIterator[Shop]:
     shop = Shop(tmp_path / "shop.db")
@@ -45,6 +77,7 @@ async def shop(bench: Bench, tmp_path: Path) -> AsyncIterator[Shop]:
     @tool(effect="transactional", database="SHOP_DB", timeout="5s", attempts=3)
     async def charge(call: Call, order_id: str) -> dict[str, str]:
         """Charge an order."""
+        shop.runs += 1
         await call.connection.execute(text("INSERT INTO charges VALUES (:id)"), {"id": order_id})
         fate = shop.fate.pop(0) if shop.fate else None
         if isinstance(fate, BaseException):
@@ -54,7 +87,7 @@ async def shop(bench: Bench, tmp_path: Path) -> AsyncIterator[Shop]:
         return {"charged": order_id}
 
     bench.tools.update(build_tools([charge]))
-    databases = ToolDatabases({"SHOP_DB": f"sqlite:///{tmp_path}/shop.db"})
+    databases = SlowDatabases(shop)
     bench.database = databases  # type: ignore[assignment]
     yield shop
     await databases.close()
@@ -93,6 +126,73 @@ async def test_tool_that_is_cut_off_rolls_back(bench: Bench, shop: Shop) -> None
     shop.fate = [hang]
     assert isinstance(await bench.call(TOOL), ToolSucceeded)
     assert shop.charges == 1
+
+
+async def test_worker_that_wakes_before_its_transaction_finds_that_it_was_ruled_out(bench: Bench, shop: Shop) -> None:
+    found: list[Any] = []
+
+    async def stopped() -> None:
+        bench.clock.advance(minutes=1)
+        found.append(await asyncio.create_task(bench.call(TOOL, settle_only=True)))
+
+    shop.stops = [stopped]
+    found.append(await bench.attempt(TOOL, bench.order(TOOL)))
+    assert [type(one) for one in found] == [ToolUnavailable, ToolUnavailable]
+    assert (shop.runs, shop.charges) == (0, 0)
+    assert (await bench.row(bench.order(TOOL))).state is RowState.CANCELLED
+
+
+async def test_nothing_is_said_of_a_transaction_that_is_open(bench: Bench, shop: Shop) -> None:
+    settling = bench.order(TOOL, settle_only=True)
+
+    async def stopped() -> None:
+        bench.clock.advance(minutes=1)
+        with pytest.raises(ApplicationError) as not_yet:
+            await asyncio.create_task(bench.attempt(TOOL, settling))
+        assert not_yet.value.type == "LedgerDown"
+        assert not not_yet.value.non_retryable
+
+    shop.fate = [stopped]
+    with pytest.raises(ApplicationError, match="rolled back: the process was stopped until the deadline was over"):
+        await bench.attempt(TOOL, bench.order(TOOL))
+    assert isinstance(await bench.call(TOOL, settling), ToolUnavailable)
+    assert (shop.runs, shop.charges) == (1, 0)
+
+
+async def test_no_to_a_second_send_is_kept_from_the_first(bench: Bench, shop: Shop) -> None:
+    found: list[Any] = []
+
+    async def stopped() -> None:
+        bench.clock.advance(minutes=1)
+        found.append(await asyncio.create_task(bench.attempt(TOOL, bench.order(TOOL), 2)))
+
+    shop.stops, shop.fate = [stopped], [REFUSAL]
+    found.append(await bench.attempt(TOOL, bench.order(TOOL)))
+    assert [type(one) for one in found] == [ToolRefused, ToolRefused]
+    assert (shop.runs, shop.charges) == (1, 0)
+
+
+async def test_no_to_a_second_send_is_not_believed_while_the_first_may_commit(bench: Bench, shop: Shop) -> None:
+    bench.ledger.faults["mark"] = ["crash_after"]
+    await bench.crash(TOOL)
+    bench.clock.advance(minutes=1)
+    shop.fate, shop.outages = [REFUSAL, REFUSAL], 1
+    with pytest.raises(ApplicationError, match="the shop is down"):
+        await bench.attempt(TOOL, bench.order(TOOL), 2)
+    assert (await bench.row(bench.order(TOOL))).state is RowState.IN_DOUBT
+    assert isinstance(await bench.call(TOOL), ToolRefused)
+    assert (shop.runs, shop.charges) == (2, 0)
+
+
+async def test_call_that_is_wanted_again_is_sent_past_the_tombstone(bench: Bench, shop: Shop) -> None:
+    bench.ledger.faults["mark"] = ["crash_after"]
+    await bench.crash(TOOL)
+    bench.clock.advance(minutes=1)
+    bench.ledger.faults["move"] = [None, "crash"]  # proven absent, and not yet cancelled
+    await bench.crash(TOOL, settle_only=True)
+    assert (await bench.row(bench.order(TOOL))).state is RowState.RESERVED
+    assert isinstance(await bench.call(TOOL), ToolSucceeded)
+    assert (shop.runs, shop.charges) == (1, 1)
 
 
 async def test_large_result_is_kept_with_the_effect(bench: Bench, shop: Shop) -> None:

@@ -106,6 +106,26 @@ async def test_undo_whose_report_was_lost_is_not_made_twice(bench: Bench, undone
     assert len(undone) == 1
 
 
+async def test_equal_effects_are_each_undone(bench: Bench, undone: list[Any]) -> None:
+    first = sending(bench, 1)
+    again = sending(bench, 2).model_copy(update={"repeat_of": first.step})
+    for sent in (first, again):
+        await bench.call(SEND, sent)
+    for intent, sent in ((50, again), (51, first)):
+        assert isinstance(report := await bench.call(UNDO, undo_order(bench, sent, intent)), ToolSucceeded)
+        assert not report.already
+    assert len(undone) == 2
+
+
+async def test_effect_is_undone_once_whatever_undoes_it(bench: Bench, undone: list[Any]) -> None:
+    sent = sending(bench)
+    await bench.call(SEND, sent)
+    await bench.call(UNDO, undo_order(bench, sent, 50))
+    report = await bench.call(UNDO, undo_order(bench, sent, 51))
+    assert isinstance(report, ToolSucceeded)
+    assert (report.already, len(undone)) == (True, 1)
+
+
 async def test_list_names_what_stands_and_can_be_undone_latest_first(bench: Bench) -> None:
     for intent, to in ((1, "a"), (2, "b"), (3, "c")):
         await bench.call(SEND, sending(bench, intent, to))

@@ -42,7 +42,7 @@ def test_the_rules_keep_every_promise() -> None:
         assert found.states > 1_000
 
 
-@pytest.mark.parametrize("name", ["doubt-reserves", "absent-dated-late", "no-asking"])
+@pytest.mark.parametrize("name", ["doubt-reserves", "absent-dated-late", "no-asking", "no-tombstone"])
 def test_a_mutant_is_caught_with_the_way_to_it(name: str) -> None:
     found = catch(BY_NAME[name])
     assert found.broken
@@ -66,6 +66,12 @@ def test_a_move_that_is_missing_from_the_table_strands_a_call() -> None:
 def test_a_person_who_is_wrong_is_a_known_residual_of_unrepeatable() -> None:
     rules = Rules(world=replace(Assumptions(), people_know=False))
     assert Search(SMALL["unrepeatable"], rules, at_first=True).run().broken
+
+
+def test_a_transactional_call_needs_no_process_and_no_commit_to_end_in_time() -> None:
+    world = replace(Assumptions(), sends_end=False, packets_end=False, no_is_steady=False)
+    found = Search(SMALL["transactional"], Rules(world=world)).run()
+    assert not found.broken, found.trace
 
 
 def test_a_search_that_cannot_be_finished_proves_nothing() -> None:

@@ -29,6 +29,7 @@ from trials.model.state import (
     World,
     first_approval,
 )
+from trials.model.transacting import Transacting, roll_back
 
 _OPEN = (RowState.RESERVED, RowState.IN_FLIGHT, RowState.IN_DOUBT, RowState.NEEDS_PERSON)
 
@@ -39,7 +40,8 @@ class Door:
     def __init__(self, scene: Scene, rules: Rules) -> None:
         self._scene = scene
         self._rules = rules
-        self._resolving = Resolving(scene, rules)
+        self._transacting = Transacting(scene, rules)
+        self._resolving = Resolving(scene, rules, self._transacting)
         self._phases: dict[str, Callable[[World, Worker, Call], Iterator[Step]]] = {
             "admitted": self._claim,
             "claimed": self._mark,
@@ -67,7 +69,8 @@ class Door:
         if worker.phase == "flying" and call.packets < MOST_PACKETS:
             orphaned = world.put(worker.call, call._replace(packets=call.packets + 1))
             yield Step("is killed; its packet is under way", orphaned, IDLE, is_fault=True)
-        yield Step(f"is killed ({worker.phase})", world, IDLE, is_fault=True)
+        left = world.put(worker.call, roll_back(call)) if worker.phase == "flying" else world
+        yield Step(f"is killed ({worker.phase})", left, IDLE, is_fault=True)
 
     # ------------------------------------------------------------------------------------------------- arriving
 
@@ -224,7 +227,8 @@ class Door:
         if self._rules.consumes_with_mark and approval > 0:
             marked = marked._replace(consumed=approval)
         after = world.put(at, marked)
-        sender = worker._replace(phase="marked", is_fresh=True, doubtful=marked.doubtful)
+        send = self._transacting.number(marked)
+        sender = worker._replace(phase="marked", is_fresh=True, doubtful=marked.doubtful, send=send)
         yield Step(f"marks call {at} (send {marked.sends})", after, sender)
         yield Step(f"marks call {at}, and hears that the ledger is down", after, giving_up, is_fault=True)
 
@@ -249,11 +253,17 @@ class Door:
         if not self._rules.consumes_with_mark:
             sent = sent._replace(consumed=sent.under)
         sent = sent._replace(wrong=sent.wrong or _wrong(worker, sent, args))
+        if self._transacting.is_meant:
+            yield from self._transacting.take(world, worker, sent)
+            return
         yield Step(f"sends call {at}", world.put(at, sent), worker._replace(phase="flying"))
         not_sent = worker._replace(phase="release", detail="not sent")
         yield Step(f"cannot connect: call {at} is certainly not sent", world, not_sent, is_fault=True)
 
     def _hear(self, world: World, worker: Worker, call: Call) -> Iterator[Step]:
+        if self._transacting.is_meant:
+            yield from self._transacting.end(world, worker, call)
+            return
         at, unknown = worker.call, worker._replace(phase="unknown")
         for answer, after in outside.process(self._scene, self._rules, call):
             arrived = world.put(at, after)
@@ -271,6 +281,10 @@ class Door:
         at, made = worker.call, Move.SUCCEED if worker.detail in ("yes", "found") else Move.REFUSE
         if made is Move.REFUSE and worker.doubtful and self._may_follow_success(worker.detail):
             yield from self._disbelieve(world, worker, call)
+            return
+        is_transactional = self._transacting.is_meant and self._rules.no_after_doubt_rules_out
+        if made is Move.REFUSE and worker.doubtful and is_transactional:
+            yield from self._transacting.rule_out(world, worker, call, worker._replace(doubtful=False))
             return
         settled = move(self._rules, call, made, is_behind=worker.is_behind)
         if settled is None:

@@ -183,6 +183,44 @@ MUTANTS = (
     ),
     Mutant("kept-unfenced", "a kept receipt is written without its fence", "probed", _off("kept_is_fenced")),
     Mutant("receipt-apart", "effect and receipt commit apart", "transactional", _off("receipt_commits_with_effect")),
+    Mutant(
+        "no-tombstone",
+        "what has no receipt is said not to be applied, and nothing keeps it from being applied",
+        "transactional",
+        _off("tombstone_is_left"),
+        as_found=True,
+    ),
+    Mutant(
+        "tombstone-equal",
+        "a send takes the place of the tombstone that rules it out",
+        "transactional",
+        _off("tombstone_outlives_its_send"),
+    ),
+    Mutant(
+        "tombstone-shrinks",
+        "an older tombstone takes the place of a later one",
+        "transactional, 3 workers",
+        _off("tombstone_only_grows"),
+    ),
+    Mutant(
+        "tombstone-over-receipt",
+        "a tombstone takes the place of a receipt",
+        "transactional",
+        _off("tombstone_spares_receipts"),
+    ),
+    Mutant(
+        "tombstone-at-once",
+        "a tombstone does not wait for a transaction that is open",
+        "transactional",
+        _off("tombstone_waits"),
+    ),
+    Mutant(
+        "no-is-believed",
+        "a no to a second send counts for the first one, which may still commit",
+        "transactional",
+        _off("no_after_doubt_rules_out"),
+        as_found=True,
+    ),
     # doubts
     Mutant(
         "lease-permits",

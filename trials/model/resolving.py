@@ -7,6 +7,7 @@ from core.receipts import Move, RowState
 from trials.model.rows import move
 from trials.model.rules import Rules
 from trials.model.state import COMPLETER, IDLE, Call, Clock, Ruling, Scene, Step, Window, Worker, World
+from trials.model.transacting import Transacting
 
 AGAINST = -1
 """In place of an approval: the order at hand says that a person does not want it sent."""
@@ -21,9 +22,10 @@ def is_against(call: Call) -> bool:
 class Resolving:
     """By the kind of the effect, or by a person."""
 
-    def __init__(self, scene: Scene, rules: Rules) -> None:
+    def __init__(self, scene: Scene, rules: Rules, transacting: Transacting) -> None:
         self._scene = scene
         self._rules = rules
+        self._transacting = transacting
 
     @property
     def phases(self) -> Mapping[str, Callable[[World, Worker, Call], Iterator[Step]]]:
@@ -50,7 +52,7 @@ class Resolving:
                 again = worker._replace(phase="resend", approval=AGAINST if is_unwanted else 0)
                 yield Step(f"{_who(worker)}: call {worker.call} is to be sent again", world, again)
         elif self._scene.has_probe or self._scene.effect is Effect.TRANSACTIONAL:
-            probing = worker._replace(phase="probing", detail=detail)
+            probing = worker._replace(phase="probing", detail=detail, send=self._transacting.number(call))
             yield Step(f"{_who(worker)}: it is to be asked for call {worker.call}", world, probing)
         elif not is_live:
             yield Step(
@@ -84,7 +86,8 @@ class Resolving:
             yield Step(f"marks call {at} again: it is not ours any more", world, IDLE)
             return
         bumps = at if Move.RESEND in self._rules.bumping else None
-        sender = worker._replace(phase="marked", is_fresh=True, doubtful=sent.doubtful, detail="")
+        send = self._transacting.number(sent)
+        sender = worker._replace(phase="marked", is_fresh=True, doubtful=sent.doubtful, send=send, detail="")
         after = world.put(at, sent)
         yield Step(f"marks call {at} again (send {sent.sends})", after, sender, bumps=bumps)
         yield Step(f"marks call {at} again, and hears nothing of it", after, IDLE, bumps=bumps, is_fault=True)
@@ -111,12 +114,22 @@ class Resolving:
 
     def _absent(self, world: World, worker: Worker, call: Call) -> Iterator[Step]:
         at = worker.call
-        if worker.detail == "early" or (call.clock is not Clock.SETTLED and self._rules.absent_waits):
+        if self._transacting.is_meant:
+            yield from self._rule_out(world, worker, call)
+        elif worker.detail == "early" or (call.clock is not Clock.SETTLED and self._rules.absent_waits):
             yield Step(f"does not believe yet that call {at} is absent", world, IDLE)
         elif self._scene.effect is Effect.UNREPEATABLE:
             yield Step(f"will not repeat call {at} unasked", world, self._doubting(worker, "ask"))
         else:
             yield from self._after_doubt(world, worker, call, Move.ABSENT, IDLE)
+
+    def _rule_out(self, world: World, worker: Worker, call: Call) -> Iterator[Step]:
+        if call.state is RowState.IN_FLIGHT and call.clock < Clock.LEASE_OVER:
+            yield Step(f"leaves call {worker.call} to whoever sends it", world, IDLE)
+        elif worker.detail == "ruled out":
+            yield from self._after_doubt(world, worker, call, Move.ABSENT, IDLE)
+        else:
+            yield from self._transacting.rule_out(world, worker, call, worker._replace(detail="ruled out"))
 
     def _ask(self, world: World, worker: Worker, call: Call) -> Iterator[Step]:
         yield from self._after_doubt(world, worker, call, Move.ASK, worker._replace(phase="telling"))

@@ -12,6 +12,8 @@ HOLDING = frozenset({Move.TAKE_OVER, Move.MARK, Move.RESEND})
 class Assumptions:
     """What no code can see to. Each can be switched off; the search then finds what rests on it.
 
+    The first three are not assumed of transactional tools: a tombstone sees to it.
+
     `sends_end`: whoever has looked at the age of its mark sends before deadline + settle time, or never (a process
     stopped in the sending system call for longer breaks it). `packets_end`: no packet arrives later than that.
     `no_is_steady`: what the provider refused once under a key, and a doubt was sent again for, it does not apply later.
@@ -59,6 +61,13 @@ class Rules:
     disbelieves_silence: bool = True
     keeps_what_was_answered: bool = True
     receipt_commits_with_effect: bool = True
+    # ledger/transactions.py, and who calls it in activities/sending.py and activities/doubts.py
+    tombstone_is_left: bool = True
+    tombstone_waits: bool = True
+    tombstone_spares_receipts: bool = True
+    tombstone_only_grows: bool = True
+    tombstone_outlives_its_send: bool = True
+    no_after_doubt_rules_out: bool = True
     # activities/doubts.py
     resends_harmless_only: bool = True
     absent_waits: bool = True

@@ -10,6 +10,7 @@ def _by_name(*scenes: Scene) -> dict[str, Scene]:
 
 SMALL = _by_name(
     Scene("transactional", Effect.TRANSACTIONAL),
+    Scene("transactional, 3 workers", Effect.TRANSACTIONAL, workers=3),
     Scene("idempotent", Effect.IDEMPOTENT),
     Scene("keyed", Effect.KEYED, has_probe=True),
     Scene("keyed, no probe", Effect.KEYED),
@@ -28,10 +29,11 @@ SMALL = _by_name(
     ),
     Scene("idempotent, other arguments", Effect.IDEMPOTENT, variants=True),
 )
-"""By name; two workers each."""
+"""By name; two workers each, three where it takes as many."""
 
 LARGE = _by_name(
     Scene("transactional, 3 workers", Effect.TRANSACTIONAL, workers=3),
+    Scene("transactional, 3 sends", Effect.TRANSACTIONAL, attempts=3, most_sends=3),
     Scene("idempotent, 3 workers", Effect.IDEMPOTENT, workers=3),
     Scene("idempotent, attempts break", Effect.IDEMPOTENT, breaks=True),
     Scene("idempotent, other arguments", Effect.IDEMPOTENT, variants=True),

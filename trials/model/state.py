@@ -50,6 +50,9 @@ class Call(NamedTuple):
     was not sent). `asked_of`: the send that the person is asked about, as in Ruling. `consumed` is in the ledger;
     `under` (the approval it was really sent under) and `wrong` are seen by nobody but the checker. Approvals 1 and 2
     are for call 0 with arguments 0 and 1, 3 and 4 for call 1; 5 to 8 are the same, given once more. 0 is none.
+
+    In the database of a transactional tool: `in_transaction`, some transaction has taken the key; `ruled_out`, the send
+    up to which a tombstone counts. A packet is a commit there that is under way.
     """
 
     state: RowState | None = None
@@ -66,6 +69,8 @@ class Call(NamedTuple):
     kept: Kept | None = None
     packets: int = 0
     applied: int = 0
+    in_transaction: bool = False
+    ruled_out: int = 0
     memory: str = ""
     under: int = 0
     wrong: str = ""
@@ -88,7 +93,10 @@ COMPLETER = 2  # in place of a run
 
 
 class Worker(NamedTuple):
-    """One attempt at the door (or of the completer), between two of its steps. `detail` is what the phase needs."""
+    """One attempt at the door (or of the completer), between two of its steps. `detail` is what the phase needs.
+
+    ``send``: of a transactional call, which send this worker makes, or the last one that it has seen.
+    """
 
     phase: str = "idle"
     call: int = 0
@@ -96,6 +104,7 @@ class Worker(NamedTuple):
     is_behind: bool = False
     is_fresh: bool = False
     doubtful: bool = False
+    send: int = 0
     detail: str = ""
     args: int = 0
     approval: int = 0

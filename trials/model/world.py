@@ -6,6 +6,7 @@ from core.contract import Effect
 from core.receipts import RowState
 from trials.model.rules import Rules
 from trials.model.state import Call, Clock, Ruling, Scene, Step, Window, World, first_approval
+from trials.model.transacting import commit, roll_back
 
 
 def process(scene: Scene, rules: Rules, call: Call) -> list[tuple[str, Call]]:
@@ -16,8 +17,7 @@ def process(scene: Scene, rules: Rules, call: Call) -> list[tuple[str, Call]]:
     applied = call._replace(applied=call.applied + 1)
     match scene.effect:
         case Effect.TRANSACTIONAL:
-            is_known = call.applied and rules.receipt_commits_with_effect
-            return [("yes", call)] if is_known else _first(rules, call, applied)
+            return [("yes", commit(call))]
         case Effect.IDEMPOTENT:
             again = [("yes", call), ("conflict", call), ("silence", call)]
             return again if call.applied else [*_first(rules, call, applied), ("silence", call)]
@@ -60,13 +60,15 @@ class Outside:
         if not call.packets:
             return
         left = call._replace(packets=call.packets - 1)
+        lost = roll_back(left)
         for answer, after in process(self._scene, self._rules, left):
             yield Step(f"a late packet of call {at} arrives ({answer}; nobody listens)", world.put(at, after))
-        yield Step(f"a late packet of call {at} is lost", world.put(at, left), is_fault=True)
+        yield Step(f"a late packet of call {at} is lost", world.put(at, lost), is_fault=True)
 
     def _time(self, world: World, at: int, call: Call, *, is_held: bool) -> Iterator[Step]:
         gone = self._rules.world
         waits = (call.packets > 0 and gone.packets_end) or (is_held and gone.sends_end)
+        waits = waits and self._scene.effect is not Effect.TRANSACTIONAL
         if (then := _tick(call)) is not None and not (then is Clock.SETTLED and waits):
             label = f"time passes for call {at}: {then.name.lower().replace('_', ' ')}"
             yield Step(label, world.put(at, call._replace(clock=then)), ages=at)

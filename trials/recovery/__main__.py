@@ -1,0 +1,76 @@
+"""``python -m trials.recovery [--full] [--seed N] [--only PART]``: kill workers in each phase, servers under load."""
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from trials.counter import counting
+from trials.recovery.crew import crewed
+from trials.recovery.phases import PHASES, VERIFIED_BY_DOOR, Scene, plan_of
+from trials.recovery.server import kill_servers
+from trials.results import Figure
+from trials.running import Part, Run, main
+from trials.stage import Stage, staged
+
+_AGENTS = Path(__file__).with_name("agents")
+_KEYED = frozenset({"grant", "pay", "ship", "book"})
+_BOUNDS_S = {"parked": 3.0, "mid effect (keyed)": 6.0}
+_SLOW = ("planning", "deciding", "validating")
+"""Phases of 10 s and more (time-outs of Temporal): half the sample."""
+
+
+@asynccontextmanager
+async def _stage() -> AsyncIterator[Stage]:
+    async with counting(keyed=_KEYED, denials={"verify": VERIFIED_BY_DOOR}) as counter:
+        with tempfile.TemporaryDirectory(prefix="lastmile-trial-") as folder:
+            async with staged(Path(folder), _AGENTS, counter) as stage:
+                yield stage
+
+
+async def _phase(name: str, run: Run) -> Sequence[Figure]:
+    samples = run.size(f"kills {name}", 5 if name in _SLOW else 10, 50)
+    seconds = []
+    async with _stage() as stage, crewed(stage) as crew:
+        for number in range(samples):
+            await crew.complete()
+            seconds.append(await PHASES[name](Scene(stage, crew), f"{name.partition(' ')[0].strip(',')}-{number}"))
+    return [summary(name, seconds)]
+
+
+def summary(name: str, seconds: Sequence[float]) -> Figure:
+    """Say how long tasks stood still; with fewer than 100 samples the 99th percentile is the largest."""
+    bound = _BOUNDS_S.get(name)
+    worst = percentile(seconds, 0.99)
+    return Figure(
+        name=f"worker killed, {name}: until it moves on",
+        measured=f"p50 {percentile(seconds, 0.5):.1f} s, p99 {worst:.1f} s",
+        must_be=f"p99 at most {bound:g} s" if bound else "",
+        holds=worst <= bound if bound else None,
+        note=f"{len(seconds)} kills" + (", so p99 is the maximum" if len(seconds) < 100 else ""),
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least `share` of all do not exceed (nearest rank)."""
+    return sorted(values)[math.ceil(share * len(values)) - 1]
+
+
+async def _server(run: Run) -> Sequence[Figure]:
+    kills = run.size("kills of the server", 3, 50)
+    async with _stage() as stage, stage.working():
+        stage.counter.plan = json.dumps(plan_of("grant", {"amount_cents": 5}))
+        return await kill_servers(stage, kills, run.seed)
+
+
+def parts() -> dict[str, Part]:
+    """Name the parts."""
+    return {**{name: partial(_phase, name) for name in PHASES}, "server": _server}
+
+
+if __name__ == "__main__":
+    sys.exit(main("recovery", parts()))

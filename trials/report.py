@@ -1,0 +1,231 @@
+"""The report of all trials: ``python -m trials.report [--full]`` reads var/trials and writes trials/REPORT.md.
+
+First what the runtime promises, line by line; then each trial's figures; then what naive ways did on the same seed. Of
+each trial the run in full size counts where there is one. It says which trials are missing.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from core.record import Record
+from trials.results import FOLDER, Figure, Outcome, now
+from trials.running import table_of
+
+TRIALS = ("model", "crash", "storm", "deployments", "bulk", "recovery")
+PATH = Path(__file__).with_name("REPORT.md")
+
+
+class Promise(Record):
+    """One line of the table of what must be shown: proven by all figures of `trial` that begin with one of `names`."""
+
+    figure: str
+    must_be: str
+    trial: str
+    names: tuple[str, ...]
+
+
+class Line(Record):
+    """One line as it turned out. `holds` None: nothing with a bound was measured."""
+
+    promise: Promise
+    measured: str
+    holds: bool | None
+
+
+PROMISES = (
+    Promise(figure="duplicates", must_be="0", trial="storm", names=("duplicates",)),
+    Promise(figure="lost", must_be="0", trial="storm", names=("lost",)),
+    Promise(figure="false receipts", must_be="0", trial="storm", names=("false receipts",)),
+    Promise(figure="phantoms", must_be="0", trial="storm", names=("phantoms",)),
+    Promise(figure="wrong payloads", must_be="0", trial="storm", names=("wrong payloads",)),
+    Promise(figure="unauthorised", must_be="0", trial="storm", names=("unauthorised",)),
+    Promise(figure="stuck", must_be="0", trial="storm", names=("stuck",)),
+    Promise(
+        figure="open doubts: transactional, idempotent, keyed",
+        must_be="0",
+        trial="storm",
+        names=("open doubts, transactional", "open doubts, idempotent", "open doubts, keyed"),
+    ),
+    Promise(
+        figure="open doubts: probed", must_be="at most the settle time", trial="storm", names=("open doubts, probed",)
+    ),
+    Promise(
+        figure="open doubts: unrepeatable",
+        must_be="each with a person named within 60 s",
+        trial="storm",
+        names=("open doubts, unrepeatable",),
+    ),
+    Promise(figure="crash cells as in the table", must_be="100 %", trial="crash", names=("crash cells",)),
+    Promise(
+        figure="states of the protocol, without a violation of G1 to G5",
+        must_be="at least 1,000,000, in at most 90 s",
+        trial="model",
+        names=("violations", "different states", "time of the search"),
+    ),
+    Promise(figure="mutants of the rules, caught", must_be="all of at least 20", trial="model", names=("mutants",)),
+    Promise(
+        figure="throughput under the storm / without faults",
+        must_be="at least 0.6",
+        trial="storm",
+        names=("throughput under the storm",),
+    ),
+    Promise(
+        figure="worker killed while a task is parked, until it moves on",
+        must_be="p99 at most 3 s",
+        trial="recovery",
+        names=("worker killed, parked",),
+    ),
+    Promise(
+        figure="server killed under load: acknowledged starts and signals",
+        must_be="all kept",
+        trial="recovery",
+        names=("server killed under load: acknowledged",),
+    ),
+    Promise(
+        figure="SIGTERM deployments under load",
+        must_be="50, 0 duplicates, 0 failed tasks",
+        trial="deployments",
+        names=("SIGTERM deployments", "duplicates", "stuck", "tasks that ended otherwise"),
+    ),
+    Promise(figure="one key, 1,000 callers", must_be="1 application", trial="bulk", names=("one key",)),
+    Promise(figure="the naive baselines", must_be="duplicates seen", trial="storm", names=("naive", "baseline")),
+)
+
+
+def load(folder: Path) -> dict[str, Outcome]:
+    """Read the outcomes by trial, in full where there is one. Raises ValidationError for a file of another shape."""
+    found: dict[str, Outcome] = {}
+    for name in TRIALS:
+        files = (folder / f"{name}-full.json", folder / f"{name}.json")
+        path = next((file for file in files if file.exists()), None)
+        if path is not None:
+            found[name] = Outcome.model_validate_json(path.read_text(encoding="utf-8"))
+    return found
+
+
+def judge(promise: Promise, outcomes: dict[str, Outcome]) -> Line:
+    """Find the figures that a promise rests on, and say whether it holds."""
+    outcome = outcomes.get(promise.trial)
+    if outcome is None:
+        return Line(promise=promise, measured=f"missing: the trial {promise.trial} has not been run", holds=None)
+    figures = _proving(promise, outcome)
+    bounds = [figure.holds for figure in figures if figure.holds is not None]
+    if not figures:
+        return Line(promise=promise, measured=f"missing: the trial {promise.trial} did not measure it", holds=None)
+    measured = "; ".join(dict.fromkeys(figure.measured for figure in figures))
+    return Line(promise=promise, measured=measured, holds=all(bounds) if bounds else None)
+
+
+def _proving(promise: Promise, outcome: Outcome) -> list[Figure]:
+    figures = outcome.baselines if "baseline" in promise.names else outcome.figures
+    return [one for one in figures if "baseline" in promise.names or one.name.startswith(promise.names)]
+
+
+def broken(outcomes: dict[str, Outcome]) -> list[str]:
+    """Name every figure out of its bound."""
+    return [
+        f"{outcome.trial}: {figure.name}: {figure.measured}, must be {figure.must_be}"
+        for outcome in outcomes.values()
+        for figure in (*outcome.figures, *outcome.baselines)
+        if figure.holds is False
+    ]
+
+
+# --------------------------------------------------------------------------------------------------- as a document
+
+
+def document(outcomes: dict[str, Outcome]) -> str:
+    """Write the report as Markdown."""
+    missing = [name for name in TRIALS if name not in outcomes]
+    lines = [
+        "# Proof under fire: what was measured",
+        "",
+        f"Written {now():%Y-%m-%d %H:%M} UTC by `python -m trials.report`.",
+        "No failure in n trials proves a rate of at most 3/n (95 %), and is stated as that.",
+        "",
+        *([f"**Missing: {', '.join(missing)}.**", ""] if missing else []),
+        "## What it must show",
+        "",
+        *_rows(("figure", "must be", "measured", "holds"), map(_promise_cells, _judged(outcomes))),
+        "",
+        *(line for outcome in outcomes.values() for line in _section(outcome)),
+        *_baselines(outcomes),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _judged(outcomes: dict[str, Outcome]) -> list[Line]:
+    return [judge(promise, outcomes) for promise in PROMISES]
+
+
+def _promise_cells(line: Line) -> Sequence[str]:
+    return (line.promise.figure, line.promise.must_be, line.measured, _word(line.holds, "open"))
+
+
+def _section(outcome: Outcome) -> Iterator[str]:
+    size = "full size" if outcome.is_full else "**a sample**, not the size that the promises are made for"
+    seed = "" if outcome.seed is None else f", seed {outcome.seed}"
+    yield f"## {outcome.trial}"
+    yield ""
+    yield f"{outcome.at:%Y-%m-%d %H:%M} UTC, {size}{seed}, {outcome.seconds:,.0f} s."
+    if outcome.sizes:
+        yield f"Sizes: {', '.join(f'{name} {value}' for name, value in outcome.sizes.items())}."
+    yield f"Versions: {', '.join(f'{name} {value}' for name, value in outcome.versions.items())}."
+    yield ""
+    yield from _rows(("figure", "must be", "measured", "holds", "note"), map(_cells, outcome.figures))
+    yield ""
+
+
+def _baselines(outcomes: dict[str, Outcome]) -> Iterator[str]:
+    found = [figure for outcome in outcomes.values() for figure in outcome.baselines]
+    if not found:
+        return
+    yield "## The naive ways, on the same seed"
+    yield ""
+    yield from _rows(("figure", "must be", "measured", "holds", "note"), map(_cells, found))
+
+
+def _cells(figure: Figure) -> Sequence[str]:
+    return (figure.name, figure.must_be, figure.measured, _word(figure.holds, ""), figure.note)
+
+
+def _word(holds: bool | None, otherwise: str) -> str:
+    return otherwise if holds is None else "yes" if holds else "**NO**"
+
+
+def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(_cell(text) for text in row)} |"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main(folder: Path = FOLDER, path: Path = PATH) -> int:
+    """Print all tables and write the document; 1 when a bound is broken, 3 when an outcome cannot be read."""
+    console = Console()
+    try:
+        outcomes = load(folder)
+    except (ValidationError, OSError) as error:
+        sys.stderr.write(f"error: an outcome under {folder} cannot be read; run that trial again: {error}\n")
+        return 3
+    for outcome in outcomes.values():
+        console.print(table_of(outcome))
+    path.write_text(document(outcomes), encoding="utf-8")
+    for line in _judged(outcomes):
+        console.print(f"{_word(line.holds, 'open'):8} {line.promise.figure}: {line.measured}", markup=False)
+    for one in (wrong := broken(outcomes)):
+        console.print(f"broken: {one}", markup=False, style="red")
+    console.print(f"written to {path}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
