@@ -11,8 +11,8 @@
     strong      when a plan came with little confidence, when two were refused, or when one calls a tool of high stakes;
                 then nothing weaker is asked until a plan is accepted
 
-Models that stand behind the strong one in a route stand in for it when it is not to be had. Without a strong one that is
-named, the next model of the route takes its place (for high stakes: the last one).
+Models that stand behind the strong one in a route stand in for it when it is not to be had. Without a strong one that
+is named, the next model of the route takes its place (for high stakes: the last one).
 """
 
 from enum import StrEnum
