@@ -104,8 +104,9 @@ def build_worker(client: Client, settings: Settings, needs: Needs) -> Worker:
 
 def build_callers(client: Client, settings: Settings, needs: Needs) -> Sequence[Worker]:
     """Make the workers of the providers' queues, which only make planning calls. Temporal keeps each rate, over all
-    workers that poll the queue.
+    workers that poll the queue. An answer that comes after a SIGTERM is waited for: it has to be paid anyway.
     """
+    longest = max([settings.worker.graceful_shutdown, *(one.timeout for one in settings.models.values())])
     return [
         Worker(
             client,
@@ -113,7 +114,7 @@ def build_callers(client: Client, settings: Settings, needs: Needs) -> Sequence[
             activities=[build_planning(needs)],
             max_concurrent_activities=one.max_concurrent_calls,
             max_task_queue_activities_per_second=one.calls_per_second,
-            graceful_shutdown_timeout=settings.worker.graceful_shutdown,
+            graceful_shutdown_timeout=longest,
             build_id=_build_id(),
         )
         for provider, one in settings.providers.items()

@@ -239,7 +239,7 @@ async def receipt_kept(world: World, shop: Shop) -> Handle:
 
 
 async def strong(world: World, shop: Shop) -> Handle:
-    """The plan of the cheap model calls a tool of high stakes, so the strong one plans; afterwards the cheap one does."""
+    """A cheap plan calls a tool of high stakes, so the strong model plans; the cheap one does again afterwards."""
     shop.refuse.add("pay")
     world.agent("desk", shop.tools, [PAY, PAY, MAIL], [MAIL, PAY])
     _route(world, strong=1, high_stakes=("pay",))

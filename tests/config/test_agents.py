@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from config.agent_file import AgentFile, LadderTable, LimitsTable
 from config.agents import AgentFolders, load_agents
+from config.routes import RoutesTable
 from config.settings import Settings
 from core.errors import CallerError, ConfigError
 from core.ports import Agent, Agents, Case, Do
 from core.profile import EndStatus, Ladder, Limits, Model
+from core.spending import DayBudget
 from policy.rules import Rule, TotalRule
 from tests.config.documents import documents
 
@@ -267,7 +269,7 @@ def test_faults_of_all_parts_are_named_at_once(tmp_path: Path) -> None:
 
 KEYS = (
     *AgentFile.model_fields, *LimitsTable.model_fields, *LadderTable.model_fields, *Rule.model_fields,
-    *TotalRule.model_fields, "require", "on",
+    *TotalRule.model_fields, *RoutesTable.model_fields, *DayBudget.model_fields, "require", "on",
 )  # fmt: skip
 
 
