@@ -123,3 +123,26 @@ async def test_rate_limit_does_not_speak_against_the_provider_and_trouble_does(
         await planners.get(model).propose(prompt())
     assert (raised.value.is_outage, raised.value.may_have_cost) == (is_outage, False)
     await planners.aclose()
+
+
+@pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{", b"\x00\xff\r\n\r\n"])
+@pytest.mark.parametrize("model", MODELS)
+async def test_answer_that_was_cut_off_may_have_to_be_paid(
+    model: str, raw: bytes, raw_server: RawServer, tmp_path: Path
+) -> None:
+    raw_server.sends(raw)
+    planners = Planners(models={model: ModelAccess(base_url=raw_server.origin)}, environ=KEYS, folder=tmp_path)
+    with pytest.raises(PlannerBusy, match="no usable answer") as raised:
+        await planners.get(model).propose(prompt())
+    assert (raised.value.is_outage, raised.value.may_have_cost) == (True, True)
+    await planners.aclose()
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_garbage_with_status_200_may_have_to_be_paid(model: str, raw_server: RawServer, tmp_path: Path) -> None:
+    raw_server.says(200, b'{"nothing": "of use"}')
+    planners = Planners(models={model: ModelAccess(base_url=raw_server.origin)}, environ=KEYS, folder=tmp_path)
+    with pytest.raises(PlannerBusy) as raised:
+        await planners.get(model).propose(prompt())
+    assert raised.value.may_have_cost
+    await planners.aclose()
