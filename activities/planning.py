@@ -56,7 +56,8 @@ class Planning:
             agent = self.agents.get(briefing.agent)
             planner = self.planners.get(order.model)
         except (PlannerDown, CallerError, ConfigError) as error:
-            return await self._without_asking(order, _unavailable(order, str(error), definite=True))
+            # what this worker lacks (a key, an agent that loads) somebody mends: the task tries again by itself
+            return await self._without_asking(order, _unavailable(order, str(error)))
         call = call_of(order, agent)
         match await self.ledger.reserve_call(call, caps_of(order, agent, call.tenant)):
             case Admitted():

@@ -10,6 +10,8 @@ from core.task import Spent, TaskState
 MIN_OUTPUT_TOKENS = 256
 BYTES_PER_TOKEN = 4
 """A rough mean for English and JSON; only used to reserve, never to account."""
+ROUNDING_USD = 0.0001
+"""What is left unused of a task's dollars, since the ledger rounds each call up to a millionth."""
 DENSE_BYTES_PER_TOKEN = 2
 """What digits, identifiers and scripts other than Latin come to; so that what is reserved is seldom too little."""
 
@@ -81,7 +83,8 @@ def output_cap(profile: Profile, model: Model, budget: Budget, input_tokens: int
     """Return how many tokens the next call may produce so that neither tokens nor dollars are overshot; 0 = no call."""
     cap = min(profile.max_output_tokens, budget.tokens - input_tokens)
     if model.output_usd_per_mtok:
-        dollars = budget.cost_usd - reserved_micro_usd(model, input_tokens, 0) / MICRO
+        margin = ROUNDING_USD if profile.routed else 0.0
+        dollars = budget.cost_usd - margin - reserved_micro_usd(model, input_tokens, 0) / MICRO
         cap = min(cap, int(dollars * 1_000_000 / model.output_usd_per_mtok))
     return cap if cap >= MIN_OUTPUT_TOKENS else 0
 

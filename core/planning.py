@@ -16,6 +16,7 @@ from core.telling import tell_owner
 
 _FIRST_PARK = timedelta(seconds=5)
 _LONGEST_PARK = timedelta(minutes=10)
+_SHORTEST_HOLD = timedelta(minutes=1)
 _MOST_DOUBLINGS = 10  # without it a long outage would overflow the duration
 
 
@@ -66,6 +67,7 @@ def take_plan(state: TaskState, event: PlanProposed) -> tuple[TaskState, bool]:
     if event.plan.confidence < profile.limits.confidence:
         return _harder(state, "confidence", f"the plan's confidence is {event.plan.confidence:g}"), False
     if tool := routing.high_stakes(state, event.plan):
+        state = replan(state, candidate=None, candidate_terms={})  # nobody's word may carry it out
         return enter_planning(routing.to_strong(state, f"the plan calls {tool}, whose stakes are high")), False
     return admit(state, event.plan)
 
@@ -150,9 +152,10 @@ def take_budget(state: TaskState, event: BudgetExceeded) -> TaskState:
     if not _is_awaited(state, event.call):
         return state
     state = replan(state, call=state.planning.call + 1)
-    return (
-        hold(state, event.bound, event.reason) if event.until is None else hold_over(state, event.reason, event.until)
-    )
+    if event.until is None:
+        return hold(state, event.bound, event.reason)
+    # a worker whose clock is behind still counts for yesterday: not again and again
+    return hold_over(state, event.reason, max(event.until, state.now + _SHORTEST_HOLD))
 
 
 def unpark(state: TaskState) -> TaskState:

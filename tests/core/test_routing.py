@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from core import orders
+from core.budget import reserved_micro_usd
 from core.card import card
 from core.messages import (
     BudgetExceeded,
@@ -213,6 +214,28 @@ def test_budget_is_not_answered_by_what_it_does_not_offer() -> None:
     story = unaffordable(routed()).say("answer", {"choice": "skip", "by": "lea"})
     assert story.request.cause == "budget"
     assert "(retry/end)" in story.state.unaccepted[-1]
+
+
+def test_worker_whose_clock_is_behind_does_not_ask_again_and_again() -> None:
+    story = unaffordable(routed()).wait(MIDNIGHT - START)
+    unaffordable(story)
+    assert story.until == MIDNIGHT + timedelta(minutes=1)
+
+
+def test_plan_of_high_stakes_by_a_cheap_model_is_not_carried_out_by_anybodys_word() -> None:
+    story = routed(high_stakes=("pay",), limits={"steps": 1}).plan(step("s1", "pay"), step("s2", "pay"))
+    story.plan(step("s1"), step("s2"), model="b:strong")
+    assert story.request.cause == "steps"
+    story.say("answer", {"choice": "retry", "by": "lea"})
+    assert {one.tool for one in story.state.steps.values()} == {"look"}
+
+
+def test_dollars_that_are_left_fit_what_the_ledger_has_rounded_up() -> None:
+    dear = Model(name="a:cheap", input_usd_per_mtok=1.5, output_usd_per_mtok=7.0)
+    story = routed(route=(dear,), strong="", limits={"cost_usd": 0.01})
+    order = asked(story)
+    assert order.max_output_tokens < 4096
+    assert reserved_micro_usd(dear, order.input_tokens, order.max_output_tokens) <= 10_000 - 99
 
 
 def test_report_of_a_budget_that_comes_too_late_changes_nothing() -> None:
