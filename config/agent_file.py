@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from config.settings import ModelName
+from config.routes import Routes
 from core.durations import Duration
 from core.profile import EndStatus, Ladder, Limits
 from core.record import Input
+from core.spending import DayBudget
 from policy.rules import Rule
 from tools.mcp.tables import ServerTable
 from tools.openapi.tables import Source
@@ -57,12 +58,16 @@ class UndoTable(Input):
 
 
 class AgentFile(Input):
-    """The whole file. ``models``: the route, in this order, as ``provider:NAME``. ``mcp``: servers with more tools."""
+    """The whole file. ``models``: the route, in this order, as ``provider:NAME``; or a table with one per purpose.
+
+    ``mcp`` and ``openapi``: servers and documents with more tools.
+    """
 
     owner: Word
     instructions: str = Field(default="instructions.md", min_length=1)
     tools: tuple[Word, ...] = ("tools.py",)
-    models: tuple[ModelName, ...] = Field(min_length=1)
+    models: Routes
+    budgets: DayBudget = DayBudget()
     limits: LimitsTable = LimitsTable()
     approvals: LadderTable = LadderTable()
     policy: tuple[Rule, ...] = ()

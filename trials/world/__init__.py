@@ -1,0 +1,1 @@
+"""Trials with things that nobody here wrote."""
