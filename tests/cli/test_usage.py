@@ -14,8 +14,9 @@ SMALL = ("--input", "what=tea", "--input", "count=2")
 
 
 @pytest.fixture
-async def spender(nowhere: CommandLine) -> CommandLine:
+async def spender(nowhere: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """A command line whose ledger knows three calls, and whose Temporal server is not there."""
+    monkeypatch.setenv("COLUMNS", "140")
     async with open_ledger(f"sqlite:///{nowhere.config.parent / 'ledger.db'}") as ledger:
         for number, end in enumerate((took(1_200, 30, cached=1_000), took(), CallEnd(state=CallState.LOST))):
             call = model_call(f"c{number}", task_id=f"refund-{number}", model=("openai:a", "openai:b")[number > 0])
