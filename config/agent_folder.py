@@ -1,18 +1,22 @@
 """One agent, built out of its folder: agent.toml, the instructions, the tools, the rules."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
 from config.agent_file import NAME, AgentFile
 from config.document import Document, read_document, read_text, suggest, together
+from config.openapi_table import OpenApiTables
+from config.routes import BuiltRoutes, RouteBuilder, budget_of, counts_dollars, tenants_of
 from config.settings import Settings
-from core.budget import BYTES_PER_TOKEN
+from core.budget import DENSE_BYTES_PER_TOKEN
 from core.contract import Contract
 from core.errors import ConfigError
-from core.ports import Agent, Tool
-from core.profile import Ladder, Limits, Model, Profile
+from core.ports import Agent, Tool, ToolSource
+from core.profile import Ladder, Limits, Profile
 from policy.conditions import Conditions
 from policy.expression import ExpressionFaults
 from policy.rules import Rule, Rules
@@ -24,17 +28,18 @@ from tools.mcp.tables import ServerTable
 from tools.mcp.tool import McpTool
 from tools.registry import fallback_fault, load_tools
 
-_SCRIPTED = "scripted:"
+_RULES_TOKENS = 2_000
+"""What the rules of planning and the schema of a plan add to every prompt (4,700 characters)."""
 
 
-def load_agent(folder: Path, settings: Settings, sessions: Sessions) -> Agent:
+def load_agent(folder: Path, settings: Settings, sessions: Sessions | None = None) -> Agent:
     """Load the agent in a folder; its name is that of the folder. Raises ConfigError with all faults that show.
 
-    `sessions`: through which tools of MCP servers are called; none is begun here.
+    `sessions`: through which tools of MCP servers are called, by default the agent's own; none is begun here.
     """
     document = read_document(folder / NAME)
     file = document.parse(AgentFile)
-    build = _Build(folder, document, file, settings, sessions)
+    build = _Build(folder, document, file, settings, sessions or Sessions(os.environ))
     return build.agent()
 
 
@@ -51,18 +56,29 @@ class _Build:
         self._settings = settings
         self._sessions = sessions
         self._faults: list[str] = []
+        self._sources: list[ToolSource] = []
 
     def agent(self) -> Agent:
-        tools = self._tools()
+        tools = self._with_openapi(self._tools())
         instructions = self._instructions()
-        route = tuple(self._model(number, name) for number, name in enumerate(self._file.models))
+        routes = self._routes()
         rules, done = self._rules(), self._done()
         self._check_rules(tools)
         if self._faults or rules is None or done is None:
             raise together(self._faults)
         contracts = [tool.contract for tool in tools.values() if tool.contract.undoes is None]
-        profile = self._profile(route, _tokens(instructions, contracts))
-        return Agent(self._name, instructions, profile, tools, rules, done)
+        profile = self._profile(routes, _tokens(instructions, contracts), _high_stakes(self._file.policy, tools))
+        return Agent(
+            self._name,
+            instructions,
+            profile,
+            tools,
+            rules,
+            done,
+            budget=budget_of(self._file.budgets, self._settings),
+            tenants=tenants_of(self._settings),
+            sources=tuple(self._sources),
+        )
 
     def _tools(self) -> Mapping[str, Tool]:
         try:
@@ -99,6 +115,13 @@ class _Build:
                 place = ("mcp", places[tool.server], "contracts", tool.terms.accepted.pin.name, "fallback")
                 self._faults.append(self._document.fault(place, problem))
 
+    def _with_openapi(self, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
+        tables = OpenApiTables(self._document, self._folder, os.environ)
+        found = tables.load(self._file.openapi, list(tools))
+        self._faults += tables.faults
+        self._sources += tables.sources
+        return {**tools, **found}
+
     def _instructions(self) -> str:
         try:
             return read_text(self._folder / self._file.instructions)
@@ -106,18 +129,12 @@ class _Build:
             self._faults.append(self._document.fault(("instructions",), str(error)))
             return ""
 
-    def _model(self, number: int, name: str) -> Model:
-        """Take prices out of the settings; the path of a script starts at the agent's folder."""
-        listed = self._settings.models.get(name)
-        if name.startswith(_SCRIPTED):
-            path = (self._folder / name.removeprefix(_SCRIPTED)).absolute()
-            if not _exists(path):
-                self._faults.append(self._document.fault(("models", number), f"there is no script {path}"))
-            name = f"{_SCRIPTED}{path}"
-        if listed is None:
-            return Model(name=name)
-        prices = listed.model_dump(include={"input_usd_per_mtok", "output_usd_per_mtok"})
-        return Model(name=name, **prices)
+    def _routes(self) -> BuiltRoutes:
+        dollars = counts_dollars(self._file.budgets, self._settings)
+        builder = RouteBuilder(self._folder, self._settings, counts_dollars=dollars)
+        routes = builder.build(self._file.models)
+        self._faults += [self._document.fault(place, problem) for place, problem in builder.faults]
+        return routes
 
     def _rules(self) -> Rules | None:
         try:
@@ -151,13 +168,17 @@ class _Build:
             problem = f"{rule.quorum} people have to approve, and only {len(holders)} may: {who}"
             self._faults.append(self._document.fault(("policy", number, "quorum"), problem))
 
-    def _profile(self, route: tuple[Model, ...], prompt_tokens: int) -> Profile:
+    def _profile(self, routes: BuiltRoutes, prompt_tokens: int, high_stakes: tuple[str, ...]) -> Profile:
         file = self._file
         mentioned = chain([file.owner], file.approvals.escalate_to, *(rule.approvers for rule in file.policy))
         return Profile(
             agent=self._name,
             owner=file.owner,
-            route=route,
+            route=routes.route,
+            routes=routes.routes,
+            strong=routes.strong,
+            high_stakes=high_stakes,
+            routed=True,
             limits=Limits.model_validate(file.limits.model_dump()),
             ladder=Ladder.model_validate(file.approvals.model_dump()),
             people={who: self._holders(who) for who in dict.fromkeys(mentioned)},
@@ -176,14 +197,16 @@ def _is_pattern(tool: str) -> bool:
     return any(sign in tool for sign in "*?[")
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, or with a null character
-        return False
+def _high_stakes(rules: Sequence[Rule], tools: Mapping[str, Tool]) -> tuple[str, ...]:
+    """Name the tools that a rule with high stakes is about, whatever it says of their arguments: when a plan is made,
+    most of these are not known yet.
+    """
+    patterns = [rule.tool for rule in rules if rule.stakes == "high"]
+    return tuple(name for name in tools if any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def _tokens(instructions: str, contracts: Sequence[Contract]) -> int:
-    """Estimate the part of the prompt that does not change."""
+    """Estimate the part of the prompt that does not change, rather too high: it is what a call is reserved with."""
     shown = [[tool.name, tool.description, tool.args_schema, tool.result_schema] for tool in contracts]
-    return (len(instructions.encode()) + len(json.dumps(shown).encode())) // BYTES_PER_TOKEN
+    size = len(instructions.encode()) + len(json.dumps(shown).encode())
+    return _RULES_TOKENS + size // DENSE_BYTES_PER_TOKEN

@@ -45,7 +45,10 @@ class AgentFolders:
         return sorted(self._problems.items())
 
     async def aclose(self) -> None:
-        """End the sessions with MCP servers that calls have begun."""
+        """Close what the agents' tools keep open: connections, and sessions with MCP servers."""
+        for agent in self._agents.values():
+            for source in agent.sources:
+                await source.aclose()
         await self._sessions.aclose()
 
 

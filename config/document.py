@@ -24,6 +24,8 @@ _EXPECTED = {
     "too_short": "expected at least one",
     "string_too_short": "expected some text",
 }
+_NO_KEYS = frozenset({"[key]", "[array]", "[table]"})
+"""Pydantic's word for the key of a table, and the tags of what may be written in two ways."""
 _POSITION = re.compile(r"^(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 
 
@@ -105,10 +107,12 @@ def dotted(place: Place) -> str:
 def explain(error: ValidationError, record: type[BaseModel]) -> Iterable[tuple[Place, str]]:
     """Yield place and problem of each fault, in words for the author of the file."""
     for detail in error.errors(include_url=False):
-        place = tuple(part for part in detail["loc"] if part != "[key]")  # pydantic's word for the key of a table
+        place = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
         match detail["type"]:
             case "extra_forbidden":
-                yield place, f"unknown key{suggest(str(place[-1]), _keys_at(record, place[:-1]))}"
+                *_, key = detail["loc"]  # whatever it is called
+                above = place[:-1] if key not in _NO_KEYS else place
+                yield (*above, key), f"unknown key{suggest(str(key), _keys_at(record, above))}"
             case "missing":
                 yield place, "is required and missing"
             case _:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from core.contract import Contract, Effect
 from core.names import RESERVED_TOOL_NAMES
 from core.record import Json
-from tools.mcp.lookups import fault_in
+from tools.filling import fault_in
 from tools.mcp.pins import Pin
 from tools.mcp.tables import LONGEST_WAIT, ContractTable, Lookup, ServerTable
 from tools.options import Options

@@ -9,8 +9,9 @@ from core.errors import Refused
 from core.names import NotCanonical, canonical
 from core.ports import Call, Sorted
 from core.record import Json
+from tools.filling import fill
 from tools.mcp.faults import UnreadableAnswer, refusal, sort_error
-from tools.mcp.lookups import fill, find
+from tools.mcp.lookups import find
 from tools.mcp.pins import Accepted
 from tools.mcp.results import problem_in, to_json
 from tools.mcp.schemas import faults
