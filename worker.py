@@ -66,6 +66,7 @@ async def open_runtime(settings: Settings, environ: Mapping[str, str]) -> AsyncI
         ledger = await stack.enter_async_context(open_ledger(settings.ledger))
         client = await connect(settings)
         agents = _load_agents(settings)
+        stack.push_async_callback(agents.aclose)
         transactions = ToolDatabases(environ)
         stack.push_async_callback(transactions.close)
         planners = build_planners(settings, environ)

@@ -108,6 +108,7 @@ def _agents(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         yield Finding(check=f"agent {name}", verdict=Verdict.OK, found=count)
         yield from _people(agent)
         yield from _databases(agent, environ)
+        yield from _sources(agent)
         yield from _route(agent, settings, environ)
 
 
@@ -116,6 +117,14 @@ def _people(agent: Agent) -> Iterator[Finding]:
         if not holders:
             found = f"{role!r} is named in agent.toml, and nobody holds it"
             mend = f'in lastmile.toml: [people.NAME] roles = ["{role}"]'
+            yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)
+
+
+def _sources(agent: Agent) -> Iterator[Finding]:
+    for source in agent.sources:
+        for name in source.missing():
+            found = f"its tools of {source.name!r} need {name}, which is not set here"
+            mend = f"set {name} in the worker's environment"
             yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)
 
 

@@ -10,6 +10,7 @@ from core.durations import Duration
 from core.profile import EndStatus, Ladder, Limits
 from core.record import Input
 from policy.rules import Rule
+from tools.openapi.tables import Source
 
 NAME = "agent.toml"
 
@@ -67,4 +68,4 @@ class AgentFile(Input):
     done: DoneTable = DoneTable()
     undo: UndoTable = UndoTable()
     mcp: NotYet = ()
-    openapi: NotYet = ()
+    openapi: tuple[Source, ...] = ()

@@ -1,17 +1,19 @@
 """One agent, built out of its folder: agent.toml, the instructions, the tools, the rules."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
 from config.agent_file import NAME, AgentFile
 from config.document import Document, read_document, read_text, suggest, together
+from config.openapi_table import OpenApiTables
 from config.settings import Settings
 from core.budget import BYTES_PER_TOKEN
 from core.contract import Contract
 from core.errors import ConfigError
-from core.ports import Agent, Tool
+from core.ports import Agent, Tool, ToolSource
 from core.profile import Ladder, Limits, Model, Profile
 from policy.conditions import Conditions
 from policy.expression import ExpressionFaults
@@ -39,9 +41,10 @@ class _Build:
         self._file = file
         self._settings = settings
         self._faults: list[str] = []
+        self._sources: list[ToolSource] = []
 
     def agent(self) -> Agent:
-        tools = self._tools()
+        tools = self._with_openapi(self._tools())
         instructions = self._instructions()
         route = tuple(self._model(number, name) for number, name in enumerate(self._file.models))
         rules, done = self._rules(), self._done()
@@ -50,7 +53,7 @@ class _Build:
             raise together(self._faults)
         contracts = [tool.contract for tool in tools.values() if tool.contract.undoes is None]
         profile = self._profile(route, _tokens(instructions, contracts))
-        return Agent(self._name, instructions, profile, tools, rules, done)
+        return Agent(self._name, instructions, profile, tools, rules, done, tuple(self._sources))
 
     def _tools(self) -> Mapping[str, Tool]:
         try:
@@ -58,6 +61,13 @@ class _Build:
         except ConfigError as error:
             self._faults.append(str(error))
             return {}
+
+    def _with_openapi(self, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
+        tables = OpenApiTables(self._document, self._folder, os.environ)
+        found = tables.load(self._file.openapi, list(tools))
+        self._faults += tables.faults
+        self._sources += tables.sources
+        return {**tools, **found}
 
     def _instructions(self) -> str:
         try:

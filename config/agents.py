@@ -37,6 +37,12 @@ class AgentFolders:
         """Return the agents that can be used, by name."""
         return sorted(self._agents)
 
+    async def aclose(self) -> None:
+        """Close what the agents' tools keep open."""
+        for agent in self._agents.values():
+            for source in agent.sources:
+                await source.aclose()
+
     def problems(self) -> Sequence[tuple[str, str]]:
         """Return what cannot be used: the name of an agent (or the path of a folder), and why."""
         return sorted(self._problems.items())

@@ -128,6 +128,21 @@ class Tool(Protocol):
         ...
 
 
+class ToolSource(Protocol):
+    """Where tools come from that share something: a client, a session."""
+
+    @property
+    def name(self) -> str: ...
+
+    def missing(self) -> Sequence[str]:
+        """Name the environment variables that it needs and that are not set."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what is open; afterwards its tools cannot be called."""
+        ...
+
+
 class Transactions(Protocol):
     """Databases of transactional tools, by the name of the environment variable that holds their URL."""
 
@@ -237,7 +252,7 @@ class Done(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent as loaded from its folder. `people` resolves a role or a name to names."""
+    """An agent as loaded from its folder. `sources`: what its tools keep open, to be closed when the worker ends."""
 
     name: str
     instructions: str
@@ -245,6 +260,7 @@ class Agent:
     tools: Mapping[str, Tool]
     policy: Policy
     done: Done
+    sources: Sequence[ToolSource] = ()
 
 
 class Agents(Protocol):

@@ -3,11 +3,10 @@
 import string
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from core.contract import Effect
 from core.durations import parse_duration
-from tools.arguments import ArgumentParser
 
 Duration = str | float | timedelta
 Fail = Callable[[str], NoReturn]
@@ -18,10 +17,19 @@ _TEXTS = ("fallback", "database", "approve_hint")
 _KNOWN = ("effect", "identity", *_DURATIONS, *_COUNTS, *_TEXTS)
 
 
+class Named(Protocol):
+    """The arguments of a tool of any source: all of them, and those in the model's own words."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def free_text(self) -> tuple[str, ...]: ...
+
+
 class Options:
     """The options of one declaration. ``fail`` raises ConfigError about the tool; ``parser`` knows its arguments."""
 
-    def __init__(self, fail: Fail, parser: ArgumentParser, options: Mapping[str, Any]) -> None:
+    def __init__(self, fail: Fail, parser: Named, options: Mapping[str, Any]) -> None:
         self._fail = fail
         self._parser = parser
         self._options = {name: value for name, value in options.items() if value is not None}

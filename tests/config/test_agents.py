@@ -226,7 +226,7 @@ def test_folder_whose_name_is_no_name_is_refused(tmp_path: Path) -> None:
         (f"{LEAST}tools = ['nope.py']", "nope.py: there is no such file"),
         (f"{LEAST}tools = ['no.such.module']", "there is no such module"),
         (f"{LEAST}[[mcp]]\nname = 'crm'", "agent.toml:3: mcp: tools of this source are not supported yet"),
-        (f"{LEAST}[[openapi]]\nname = 'x'", "agent.toml:3: openapi: tools of this source are not supported yet"),
+        (f"{LEAST}[[openapi]]\nname = 'x'", "agent.toml:3: openapi[1].spec: is required and missing"),
         (
             f"{LEAST}[[policy]]\ntool = '*'\ndo = 'ask'\n[[policy]]\ntool = 'isue_refund'\ndo = 'deny'",
             "agent.toml:7: policy[2].tool: there is no tool 'isue_refund'; did you mean 'issue_refund'?",
