@@ -18,11 +18,16 @@ DEFAULT_SEED = 20_260_105
 
 @dataclass(slots=True)
 class Run:
-    """What a part is told, and where it says what it ran: `sizes` by name."""
+    """What a part is told, and where it says more than its figures.
+
+    `sizes`: what it ran, by name; `versions`: of packages that are not ours; `baselines`: what naive ways did.
+    """
 
     seed: int
     is_full: bool
     sizes: dict[str, Json] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    baselines: list[Figure] = field(default_factory=list)
 
     def size(self, name: str, sample: int, full: int) -> int:
         """Choose the size of something, and keep it for the report."""
@@ -50,9 +55,10 @@ def main(trial: str, parts: Mapping[str, Part], argv: Sequence[str] | None = Non
         is_full=run.is_full,
         sizes=run.sizes,
         figures=figures,
+        baselines=tuple(run.baselines),
         seconds=round(time.monotonic() - began, 1),
         at=now(),
-        versions=versions(),
+        versions=versions() | run.versions,
     )
     console.print(table_of(outcome))
     if not given.only:
