@@ -27,6 +27,11 @@ class Crew:
         self._reaping: list[asyncio.Task[None]] = []
         self._number = 0
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Return the process ids of the workers that poll."""
+        return tuple(self._ready)
+
     async def complete(self) -> None:
         """Wait until two workers poll; the crew is brought to its size meanwhile."""
         self._see_who_started()
