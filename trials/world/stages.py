@@ -1,5 +1,6 @@
 """A stage for one agent against other people's servers: the agent's folder is copied, and told where they are."""
 
+import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -9,8 +10,15 @@ from pathlib import Path
 from shutil import copytree
 
 from cli.worker_process import WorkerProcess
+from core import names
+from core.profile import EndStatus
+from core.record import Json
+from core.task import Status
 from trials.counter import counting
-from trials.stage import Stage, staged
+from trials.stage import Stage, Task, asked, staged
+
+TASK_QUEUE = "lastmile"
+_AT_REST = frozenset({*EndStatus, Status.AWAITING_APPROVAL, Status.AWAITING_PERSON})
 
 
 class NotInstalled(Exception):
@@ -25,6 +33,22 @@ class WorldStage(Stage):
 
     def worker(self, name: str = "worker") -> WorkerProcess:
         return WorkerProcess(self.config, self.folder / f"{name}.log", {**os.environ, **self.environ})
+
+    async def begin(self, task_id: str, goal: str, **inputs: Json) -> Task:
+        """Start a task with a goal of its own, whose model is no script."""
+        wish = {"agent": self.agent, "goal": goal, "inputs": inputs, "requested_by": "kim"}
+        return await self.client.start_workflow(names.WORKFLOW, wish, id=task_id, task_queue=TASK_QUEUE)
+
+
+async def rest(task: Task, limit_s: float) -> str:
+    """Wait until a task has ended or asks a person, and return its status; "STUCK" when it does neither in time."""
+    try:
+        async with asyncio.timeout(limit_s):
+            while (found := str((await asked(task))["status"])) not in _AT_REST:  # noqa: ASYNC110 - only a query can tell
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        return "STUCK"
+    return found
 
 
 @asynccontextmanager
@@ -61,7 +85,7 @@ def _settings(address: str, models: str) -> str:
     return f"""ledger = "sqlite:///ledger.db"
 [temporal]
 address = "{address}"
-task_queue = "lastmile"
+task_queue = "{TASK_QUEUE}"
 {models}
 [people.ana]
 roles = ["finance"]
