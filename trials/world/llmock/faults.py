@@ -38,6 +38,11 @@ def well(*models: str) -> list[dict[str, Json]]:
     return [{**reply, "match": {"model": model}} for model in models] or [reply]
 
 
+def late(model: str, seconds: float, *, times: int) -> dict[str, Json]:
+    """Have a model take its time."""
+    return {"type": "delay", "seconds": seconds, "times": times, "match": {"model": model}}
+
+
 def faults() -> Iterator[Fault]:
     """Yield them all."""
     yield Fault("none", ())

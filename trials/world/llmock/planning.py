@@ -8,14 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from temporalio.api.enums.v1 import PendingActivityState
+
 from core import names
-from core.record import Json
 from trials.counter import Missed
 from trials.recovery.crew import Crew, crewed
 from trials.results import Figure, at_most
 from trials.running import Run
 from trials.stage import Task, runs
-from trials.world.llmock.faults import Fault, faults, well
+from trials.world.llmock.faults import Fault, faults, late, well
 from trials.world.llmock.mocking import Mock, mocking
 from trials.world.llmock.naive import naive_ways
 from trials.world.llmock.route import Api, Route
@@ -98,8 +99,7 @@ async def _bad_weather(run: Run) -> Sequence[Figure]:
         for api in Api:
             route = Route(api)
             async with _stage(route, mock) as stage, crewed(stage) as crew:
-                slow: dict[str, Json] = {"type": "delay", "seconds": _SLOW_S, "times": 2}
-                await mock.script({**slow, "match": {"model": route.first}})
+                await mock.script(late(route.first, _SLOW_S, times=2))
                 await _weather(stage, crew, route, each, seen)
         return await _judge("bad weather", mock, seen)
 
@@ -121,7 +121,8 @@ async def _asking(tasks: Sequence[Task], crew: Crew) -> int:
         for task in tasks:
             for one in (await task.describe()).raw_description.pending_activities:
                 pid = int(one.last_worker_identity.partition("@")[0] or 0)
-                if one.activity_type.name == names.PROPOSE_PLAN and pid in crew.pids:
+                is_begun = one.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+                if is_begun and one.activity_type.name == names.PROPOSE_PLAN and pid in crew.pids:
                     return pid
     raise Missed(f"a worker that asks a model: none within {_FOUND_S:g} s")
 
@@ -152,11 +153,7 @@ async def _judge(name: str, mock: Mock, seen: Seen) -> Sequence[Figure]:
         _none(f"llmock, {name}: tasks that neither ended well nor ask", bad, len(seen.ends), f"{asking} ask"),
         _verdict(name, verdict),
         _equal(name, len(requests), seen),
-        _none(
-            f"llmock, {name}: requests that asked for a stream",
-            [one["path"] for one in requests if one["stream"]],
-            len(requests),
-        ),
+        _none(f"llmock, {name}: requests that asked for a stream", streams, len(requests)),
     ]
 
 
