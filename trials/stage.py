@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,17 @@ _HARMLESS = (
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The parts. `folder` holds the configuration, the ledger, the logs and a copy of the agents."""
+    """The parts. `folder` holds the configuration, the ledger, the logs and a copy of the agents.
+
+    ``environ``: variables that the workers get besides our own.
+    """
 
     folder: Path
     server: DevServer
     client: Client
     counter: Counter
     agent: str
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -60,7 +64,7 @@ class Stage:
 
     def worker(self, name: str = "worker") -> WorkerProcess:
         """Start `python worker.py`; its log is NAME.log."""
-        environ = {**os.environ, "TRIAL_COUNTER": self.counter.url}
+        environ = {**os.environ, "TRIAL_COUNTER": self.counter.url, **self.environ}
         return WorkerProcess(self.config, self.folder / f"{name}.log", environ)
 
     @asynccontextmanager
@@ -80,11 +84,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(folder: Path, agents: Path, counter: Counter) -> AsyncIterator[Stage]:
+async def staged(
+    folder: Path, agents: Path, counter: Counter, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Stage]:
     """Set a stage up in `folder`: a copy of the one agent in `agents`, a server, a client. No worker polls yet."""
     agent = _copied(agents, folder / "agents")
     async with dev_server(folder / "server", headless=True) as server:
-        stage = Stage(folder, server, await connected(server.address), counter, agent)
+        stage = Stage(folder, server, await connected(server.address), counter, agent, environ or {})
         stage.config.write_text(_settings(server.address, counter.url), encoding="utf-8")
         yield stage
 

@@ -27,11 +27,6 @@ class Crew:
         self._reaping: list[asyncio.Task[None]] = []
         self._number = 0
 
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """Return the process ids of the workers that poll."""
-        return tuple(self._ready)
-
     async def complete(self) -> None:
         """Wait until two workers poll; the crew is brought to its size meanwhile."""
         self._see_who_started()
@@ -46,6 +41,11 @@ class Crew:
         for one in [task for task in self._starting if task.done()]:
             self._starting.discard(one)
             one.result()
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of those that poll."""
+        return list(self._ready)
 
     async def kill(self, pid: int, *, is_awaited: bool = True) -> float:
         """End a worker with SIGKILL; return when, on the monotonic clock. Raises Missed for one that is not ours.

