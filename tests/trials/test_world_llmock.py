@@ -16,7 +16,7 @@ from trials.world.llmock.planning import AGENT
 from trials.world.llmock.route import Api, Route
 
 
-@pytest.mark.parametrize("fault", faults(), ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", list(faults()), ids=lambda fault: fault.name)
 def test_llmock_knows_every_fault(fault: Fault) -> None:
     script = [behavior_from_dict(one) for one in fault.script("first", "second")]
     assert len(script) == len(fault.behaviors) + 2

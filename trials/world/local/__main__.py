@@ -1,4 +1,4 @@
-"""``python -m trials.world.local [--full] [--seed N]``: this part alone; nothing is kept but by `trials.world`."""
+"""``python -m trials.world.local [--full] [--seed N]``: this part alone, kept under its own name."""
 
 import sys
 

@@ -48,35 +48,41 @@ class LosingProxy:
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Have a request carried out, and answer it, or not."""
+        port = _port_of(request)  # asked for now: a client that is killed meanwhile has none any more
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _PER_CONNECTION}
         address = URL(f"{self.upstream}{request.raw_path}", encoded=True)
         async with self._session.request(request.method, address, headers=headers, data=await request.read()) as answer:
             body = await answer.read()
-        await self._count(request, is_write=answer.ok and request.method != "GET")
+        await self._count(request, port, is_write=answer.ok and request.method != "GET")
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in _PER_CONNECTION}
         return web.Response(status=answer.status, headers=kept, body=body)
 
-    async def _count(self, request: web.Request, *, is_write: bool) -> None:
+    async def _count(self, request: web.Request, port: int, *, is_write: bool) -> None:
         self.answers += 1
         is_lost = self.dice.random() < self.share
         self.lost += is_lost
         if is_write:
             self.writes += 1
             self.lost_writes += is_lost
-            await self.watcher(Committed(self.writes, request.transport.get_extra_info("peername")[1]))
+            await self.watcher(Committed(self.writes, port))
         if is_lost and request.transport is not None:
             request.transport.abort()
 
     async def serve(self, runner: web.AppRunner) -> None:
         """Listen on a free port of 127.0.0.1."""
         # a connection for each request: on one that broke, aiohttp would send a PUT a second time by itself
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+        plain = aiohttp.TCPConnector(force_close=True)
+        self._session = aiohttp.ClientSession(connector=plain, auto_decompress=False)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
 
     async def close(self) -> None:
         """Let go of the connections to the server."""
         await self._session.close()
+
+
+def _port_of(request: web.Request) -> int:
+    return int(request.transport.get_extra_info("peername")[1]) if request.transport is not None else 0
 
 
 @asynccontextmanager

@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.profile import EndStatus
 from trials.recovery.crew import Crew, crewed
 from trials.results import Figure, at_most
 from trials.running import Run
-from trials.stage import Stage, outcome
+from trials.stage import Stage, Task, asked, outcome
 from trials.world import installed
 from trials.world.roundup.losing import Committed, LosingProxy, losing
 from trials.world.roundup.naive import NaiveClient, client_of
 from trials.world.roundup.reader import CHATTING, reading
 from trials.world.roundup.senders import sender_of
 from trials.world.roundup.tracker import ENVIRONMENT, PASSWORD, USER, Issue, Tracker, tracker
-from trials.world.stages import world_stage
+from trials.world.stages import rest, world_stage
 
 AGENT = Path(__file__).with_name("agents") / "ticket_desk"
 SHARE = 0.2
@@ -90,9 +91,18 @@ class Filed:
             async with turn:
                 await crew.complete()
                 task = await stage.start(f"ticket-{number}", title=title)
-                self.results[title] = await outcome(task, _LIMIT_S)
+                self.results[title] = await _end(task)
 
         await asyncio.gather(*(file(number, title) for number, title in enumerate(self.titles)))
+
+
+async def _end(task: Task) -> dict[str, Any]:
+    """Return the result of a task, or where it stands when it asks somebody or stands still."""
+    status = await rest(task, _LIMIT_S)
+    if status in frozenset(EndStatus):
+        return await outcome(task)
+    view = await asked(task)
+    return {"status": status, "reason": f"{view.get('waiting_for')} {view.get('problem', '')}"}
 
 
 @dataclass(frozen=True, slots=True)
