@@ -110,32 +110,29 @@ async def _bad_weather(run: Run) -> Sequence[Figure]:
 async def _weather(stage: Stage, crew: Crew, route: Route, count: int, seen: Seen) -> None:
     await crew.complete()
     tasks = [await begin(stage, f"{route.api}-{number}", f"look at no. {number}") for number in range(count)]
-    pid, cut = await _asking(tasks, crew)
+    pid = await _asking(tasks, crew)
     await crew.kill(pid)
-    seen.cut += cut
+    seen.cut += (await _askers(tasks)).count(pid)  # the server takes the dead for alive until a heartbeat is missing
     for task in tasks:
         seen.ends[task.id] = await rest(task, _LIMIT_S)
         seen.attempts += await _attempts(stage, task)
 
 
-async def _asking(tasks: Sequence[Task], crew: Crew) -> tuple[int, int]:
-    """Wait for a worker that waits for a model; return its process id, and for how many of the tasks it does.
-
-    Raises Missed when there is none.
-    """
+async def _asking(tasks: Sequence[Task], crew: Crew) -> int:
+    """Wait for a worker that waits for a model; return its process id. Raises Missed when there is none."""
     until = time.monotonic() + _FOUND_S
     while time.monotonic() < until:
-        found = [pid for task in tasks async for pid in _askers(task) if pid in crew.pids]
-        if found:
-            return found[0], found.count(found[0])
+        if found := [pid for pid in await _askers(tasks) if pid in crew.pids]:
+            return found[0]
     raise Missed(f"a worker that asks a model: none within {_FOUND_S:g} s")
 
 
-async def _askers(task: Task) -> AsyncIterator[int]:
-    for one in (await task.describe()).raw_description.pending_activities:
-        is_begun = one.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
-        if is_begun and one.activity_type.name == names.PROPOSE_PLAN:
-            yield int(one.last_worker_identity.partition("@")[0])
+async def _askers(tasks: Sequence[Task]) -> list[int]:
+    """Return the process id of whoever has begun to ask a model, once for each task."""
+    pending = [one for task in tasks for one in (await task.describe()).raw_description.pending_activities]
+    begun = [one for one in pending if one.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED]
+    asking = [one for one in begun if one.activity_type.name == names.PROPOSE_PLAN]
+    return [int(one.last_worker_identity.partition("@")[0]) for one in asking]
 
 
 # ------------------------------------------------------------------------------------------------------- judging

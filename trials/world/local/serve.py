@@ -11,8 +11,12 @@ import xllamacpp  # type: ignore[import-not-found] # lives in an environment of 
 CONTEXT = 8192
 """Tokens: what SmolLM2 was trained for."""
 
-MOST_TOKENS = 500
+MOST_TOKENS = 300
 """Of one answer. A model of this size that has not ended by then never does."""
+
+
+THREADS = 1
+"""They wait for one another after every layer: on a machine that others use too, two are slower than one."""
 
 
 def main(model: str, port: str, seed: str) -> None:
@@ -25,7 +29,8 @@ def main(model: str, port: str, seed: str) -> None:
     settings.n_ctx = CONTEXT
     settings.n_parallel = 1
     settings.n_predict = MOST_TOKENS
-    settings.cpuparams.n_threads = 2
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = THREADS
+    settings.cpuparams.poll = settings.cpuparams_batch.poll = 0
     settings.sampling.seed = int(seed)
     server = xllamacpp.Server(settings)
     sys.stdout.write(f"serving at {server.listening_address}\n")
