@@ -22,13 +22,14 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities import Completer, Needs, TemporalRuns, build_activities, build_completer
+from activities import Completer, Needs, TemporalRuns, build_activities, build_completer, build_planning
 from cli.attributes import register_attributes, register_command
 from cli.connection import connect
 from cli.errors import Exit, explain
 from cli.leaving import leave_process
 from cli.log_output import LogOutput
 from config.agents import AgentFolders, load_agents
+from config.routes import queue_of
 from config.settings import Settings, load
 from core.ports import Agents, Notifier
 from ledger import SqlLedger, ToolDatabases, open_ledger
@@ -52,20 +53,22 @@ class Runtime:
     client: Client
     agents: AgentFolders
     ledger: SqlLedger
-    worker: Worker
+    workers: Sequence[Worker]
     completer: Completer
 
 
 @asynccontextmanager
 async def open_runtime(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Runtime]:
-    """Build a worker with all its parts; it does not poll yet. `environ`: where models' keys and tools' databases are.
+    """Build a worker with all its parts; it does not poll yet.
+
+    `environ`: where models' keys, tools' databases and servers' secrets are.
 
     Raises Unreachable when Temporal does not answer, LedgerDown or ConfigError when the ledger cannot be used.
     """
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(settings.ledger))
         client = await connect(settings)
-        agents = _load_agents(settings)
+        agents = _load_agents(settings, environ)
         stack.push_async_callback(agents.aclose)
         transactions = ToolDatabases(environ)
         stack.push_async_callback(transactions.close)
@@ -81,7 +84,8 @@ async def open_runtime(settings: Settings, environ: Mapping[str, str]) -> AsyncI
             clock=_utc_now,
             search_attributes=await _has_search_attributes(client),
         )
-        yield Runtime(client, agents, ledger, build_worker(client, settings, needs), build_completer(needs))
+        workers = [build_worker(client, settings, needs), *build_callers(client, settings, needs)]
+        yield Runtime(client, agents, ledger, workers, build_completer(needs))
 
 
 def build_worker(client: Client, settings: Settings, needs: Needs) -> Worker:
@@ -101,6 +105,25 @@ def build_worker(client: Client, settings: Settings, needs: Needs) -> Worker:
     )
 
 
+def build_callers(client: Client, settings: Settings, needs: Needs) -> Sequence[Worker]:
+    """Make the workers of the providers' queues, which only make planning calls. Temporal keeps each rate, over all
+    workers that poll the queue. An answer that comes after a SIGTERM is waited for: it has to be paid anyway.
+    """
+    longest = max([settings.worker.graceful_shutdown, *(one.timeout for one in settings.models.values())])
+    return [
+        Worker(
+            client,
+            task_queue=queue_of(provider, settings),
+            activities=[build_planning(needs)],
+            max_concurrent_activities=one.max_concurrent_calls,
+            max_task_queue_activities_per_second=one.calls_per_second,
+            graceful_shutdown_timeout=longest,
+            build_id=_build_id(),
+        )
+        for provider, one in settings.providers.items()
+    ]
+
+
 def _build_id() -> str:
     """Name the code that decides. The SDK's own way reads every module that is loaded: 0.6 to 1.3 s of each start."""
     files = [file for package in ("core", "workflows") for file in Path(__file__).with_name(package).rglob("*.py")]
@@ -115,7 +138,8 @@ def _patience(settings: Settings, agents: Agents) -> timedelta:
 
 def build_planners(settings: Settings, environ: Mapping[str, str]) -> LanguageModels:
     """Make the language models as configured."""
-    models = {name: ModelAccess(base_url=one.base_url, api=one.api) for name, one in settings.models.items()}
+    reached = {"base_url", "api", "timeout", "prompt_cache_key"}
+    models = {name: ModelAccess(**one.model_dump(include=reached)) for name, one in settings.models.items()}
     return LanguageModels(models=models, environ=environ, folder=settings.folder)
 
 
@@ -124,9 +148,9 @@ def _notifiers(settings: Settings) -> Sequence[Notifier]:
     return [*([WebhookNotifier(webhook)] if webhook else []), LogNotifier()]
 
 
-def _load_agents(settings: Settings) -> AgentFolders:
+def _load_agents(settings: Settings, environ: Mapping[str, str]) -> AgentFolders:
     """A broken folder stops nobody else, but it is not passed over in silence."""
-    agents, log = load_agents(settings), structlog.get_logger()
+    agents, log = load_agents(settings, environ), structlog.get_logger()
     for name, problem in agents.problems():
         log.error("agent.refused", agent=name, problem=problem)
     if not agents.names():
@@ -156,24 +180,25 @@ async def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     log = structlog.get_logger()
     async with open_runtime(settings, environ) as runtime:
         stop, stop_completing = asyncio.create_task(_stopped_by_signal().wait()), asyncio.Event()
-        polling = asyncio.create_task(runtime.worker.run())
+        polling = [asyncio.create_task(one.run()) for one in runtime.workers]
         completing = asyncio.create_task(runtime.completer.run(stop_completing))
         log.info(
             "worker.started",
             server=runtime.client.service_client.config.target_host,
             namespace=runtime.client.namespace,
             task_queue=settings.temporal.task_queue,
+            providers=list(settings.providers),
             agents=list(runtime.agents.names()),
             pid=os.getpid(),
         )
-        await asyncio.wait({polling, stop}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({*polling, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         stop_completing.set()
-        if not polling.done():
+        if not all(one.done() for one in polling):
             log.info("worker.draining", patience_s=_patience(settings, runtime.agents).total_seconds())
-            await runtime.worker.shutdown()
+            await asyncio.gather(*(one.shutdown() for one in runtime.workers))
         await completing  # it hears out what it is sending
-        await polling
+        await asyncio.gather(*polling)
         log.info("worker.stopped")
 
 

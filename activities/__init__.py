@@ -28,6 +28,7 @@ __all__ = [
     "Undoing",
     "build_activities",
     "build_completer",
+    "build_planning",
 ]
 
 
@@ -53,12 +54,17 @@ def build_activities(needs: Needs) -> list[Callable[..., Any]]:
     """Build the list for `Worker(activities=...)`."""
     return [
         Opening(needs.agents, needs.ledger, needs.runs, needs.clock, needs.search_attributes).open_task,
-        Planning(needs.agents, needs.planners, needs.ledger, needs.clock).propose_plan,
+        build_planning(needs),
         Door(needs.agents, needs.ledger, needs.transactions, needs.runs, clock=needs.clock).call_tool,
         Closing(needs.agents, needs.ledger, needs.clock).conclude,
         Undoing(needs.agents, needs.ledger).list_effects,
         People(needs.notifiers).notify,
     ]
+
+
+def build_planning(needs: Needs) -> Callable[..., Any]:
+    """Build the one activity that the queues of providers serve."""
+    return Planning(needs.agents, needs.planners, needs.ledger, needs.clock).propose_plan
 
 
 def build_completer(needs: Needs) -> Completer:

@@ -1,11 +1,18 @@
-"""Asks one language model for a plan, once, and checks what came back. Never raises because of what a model says."""
+"""Asks one language model for a plan, once, and checks what came back. Never raises because of what a model says.
 
+The call is reserved in the ledger before it is made, and settled afterwards: no budget is overshot, and none is made
+while its provider's circuit breaker is open.
+"""
+
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, assert_never
 
 import structlog
 from temporalio import activity
 
+from activities.booking import answered, call_of, caps_of, failed
 from activities.faults import NotYet, asked_delay, back_off, translated
 from activities.heartbeat import beating
 from activities.visit import Clock
@@ -14,11 +21,12 @@ from core.briefing import Prompt
 from core.checking import check_plan
 from core.contract import Contract, Terms
 from core.errors import CallerError, ConfigError, LedgerDown, PlannerBusy, PlannerDown
-from core.messages import PlannerUnavailable, PlanOrder, PlanProposed, PlanRefused, PlanReport
+from core.messages import BudgetExceeded, PlannerUnavailable, PlanOrder, PlanProposed, PlanRefused, PlanReport
 from core.plan import Fault, Plan
-from core.ports import Agent, Agents, Ledger, Planners, Reply
+from core.ports import Agent, Agents, Ledger, Planner, Planners, Reply
 from core.receipts import Line
 from core.record import Json
+from core.spending import MICRO, Admitted, CallEnd, CallState, ModelCall, OverBudget, ProviderOpen
 
 _LONGEST_WAIT = 60.0  # seconds that a provider may ask for; beyond that the next model of the route is the better wait
 _MOST_FAULTS = 50
@@ -37,11 +45,8 @@ class Planning:
     @activity.defn(name=names.PROPOSE_PLAN)
     async def propose_plan(self, order: PlanOrder) -> PlanReport:
         """Make one planning call. A busy provider is asked again by Temporal, up to `order.attempts` times."""
-        with translated():
-            with beating():
-                report = await self._propose(order)
-            await self._record(order, report)
-            return report
+        with translated(), beating():
+            return await self._propose(order)
 
     async def _propose(self, order: PlanOrder) -> PlanReport:
         briefing = order.briefing
@@ -49,29 +54,72 @@ class Planning:
             await self.ledger.amend_task(briefing.task_id, briefing.goal, briefing.inputs, order.amendments)
         try:
             agent = self.agents.get(briefing.agent)
-            catalogue = _catalogue(agent, briefing.without_tools)
-            reply = await self.planners.get(order.model).propose(_prompt(order, agent, catalogue))
-        except PlannerBusy as error:
-            return _busy(order, error)
+            planner = self.planners.get(order.model)
         except (PlannerDown, CallerError, ConfigError) as error:
-            return _unavailable(order, str(error))
-        except LedgerDown:
-            raise
-        except Exception as error:  # noqa: BLE001 - an adapter with a bug is a model that cannot be used
-            structlog.get_logger().exception("planner.broken", task=briefing.task_id, model=order.model)
-            return _unavailable(order, f"{type(error).__name__}: {error}")
-        return _judge(order, agent, catalogue, reply)
+            # what this worker lacks (a key, an agent that loads) somebody mends: the task tries again by itself
+            return await self._without_asking(order, _unavailable(order, str(error)))
+        call = call_of(order, agent)
+        match await self.ledger.reserve_call(call, caps_of(order, agent, call.tenant)):
+            case Admitted():
+                return await self._ask(order, agent, planner, call)
+            case OverBudget() as found:
+                return await self._without_asking(order, _exceeded(order, found))
+            case ProviderOpen() as found:
+                return await self._without_asking(order, self._spared(order, found))
+            case never:
+                assert_never(never)
 
-    async def _record(self, order: PlanOrder, report: PlanReport) -> None:
-        event, fields = _told(report)
-        fields = {"model": order.model, "call": order.briefing.call, **fields}
-        attempt = activity.info().attempt
-        structlog.get_logger().info(event, task=order.briefing.task_id, attempt=attempt, **fields)
-        line = Line(task_id=order.briefing.task_id, at=self.clock(), event=event, attempt=attempt, fields=fields)
+    async def _ask(self, order: PlanOrder, agent: Agent, planner: Planner, call: ModelCall) -> PlanReport:
+        """Make the one request, and settle what was reserved for it."""
+        catalogue = _catalogue(agent, order.briefing.without_tools)
         try:
-            await self.ledger.record(line)
-        except LedgerDown:  # the reply is paid for: asking again costs more than a line of the audit
-            structlog.get_logger().warning("audit.not_written", task=order.briefing.task_id, missing=event)
+            reply = await planner.propose(_prompt(order, agent, catalogue))
+        except Exception as error:  # noqa: BLE001 - an adapter with a bug is a model that cannot be used
+            await self._settle(call, failed(error), self._line(order, *_told_error(order, error)))
+            return self._failed(order, error)
+        report = _judge(order, agent, catalogue, reply)
+        await self._settle(call, answered(order, reply), self._line(order, *_told(report)))
+        return report
+
+    def _failed(self, order: PlanOrder, error: Exception) -> PlannerUnavailable:
+        match error:
+            case PlannerBusy():
+                return _busy(order, error)
+            case PlannerDown() | CallerError() | ConfigError():
+                return _unavailable(order, str(error), definite=True)
+        structlog.get_logger().error("planner.broken", task=order.briefing.task_id, model=order.model, exc_info=error)
+        return _unavailable(order, f"{type(error).__name__}: {error}")
+
+    def _spared(self, order: PlanOrder, found: ProviderOpen) -> PlannerUnavailable:
+        """Wait for a short time where no other model stands behind this one; else say that it is not to be had."""
+        wait = (found.until - self.clock()).total_seconds()
+        if activity.info().attempt < order.attempts and wait <= _LONGEST_WAIT:
+            raise NotYet(str(found)[:500], timedelta(seconds=max(wait, 0.0)))
+        return _unavailable(order, str(found), attempts=0)
+
+    async def _without_asking(self, order: PlanOrder, report: PlanReport) -> PlanReport:
+        await _if_possible(self.ledger.record(self._line(order, *_told(report))), order.briefing.task_id)
+        return report
+
+    async def _settle(self, call: ModelCall, end: CallEnd, line: Line) -> None:
+        cost = {} if end.state is not CallState.ANSWERED else {"cost_usd": end.micro_usd / MICRO}
+        line = line.model_copy(update={"fields": {**line.fields, **cost}})
+        await _if_possible(self.ledger.settle_call(call.id, end, line), call.task_id)
+
+    def _line(self, order: PlanOrder, event: str, fields: dict[str, Json]) -> Line:
+        """Make the line of the audit, and say it in the log too."""
+        why = {name: said for name, said in (("purpose", order.purpose), ("because", order.because)) if said}
+        fields = {"model": order.model, "call": order.briefing.call, **why, **fields}
+        attempt, task_id = activity.info().attempt, order.briefing.task_id
+        structlog.get_logger().info(event, task=task_id, attempt=attempt, **fields)
+        return Line(task_id=task_id, at=self.clock(), event=event, attempt=attempt, fields=fields)
+
+
+async def _if_possible(writing: Awaitable[None], task_id: str) -> None:
+    try:
+        await writing
+    except LedgerDown:  # the reply is paid for: asking again would cost more; what was reserved stays counted
+        structlog.get_logger().warning("call.not_settled", task=task_id)
 
 
 def _catalogue(agent: Agent, without: tuple[str, ...]) -> dict[str, Contract]:
@@ -98,9 +146,21 @@ def _busy(order: PlanOrder, error: PlannerBusy) -> PlannerUnavailable:
     raise NotYet(str(error)[:500], back_off(attempt) if wait is None else asked_delay(wait, attempt)) from error
 
 
-def _unavailable(order: PlanOrder, reason: str) -> PlannerUnavailable:
+def _unavailable(
+    order: PlanOrder, reason: str, attempts: int | None = None, *, definite: bool = False
+) -> PlannerUnavailable:
     return PlannerUnavailable(
-        model=order.model, call=order.briefing.call, reason=reason[:1_000], attempts=activity.info().attempt
+        model=order.model,
+        call=order.briefing.call,
+        reason=reason[:1_000],
+        attempts=activity.info().attempt if attempts is None else attempts,
+        definite=definite,
+    )
+
+
+def _exceeded(order: PlanOrder, found: OverBudget) -> BudgetExceeded:
+    return BudgetExceeded(
+        call=order.briefing.call, scope=found.scope.value, bound=found.unit, reason=str(found), until=found.until
     )
 
 
@@ -149,10 +209,18 @@ def _short(fault: Fault) -> Fault:
     )
 
 
+def _told_error(order: PlanOrder, error: Exception) -> tuple[str, dict[str, Json]]:
+    is_tried_again = isinstance(error, PlannerBusy) and activity.info().attempt < order.attempts
+    event = "planner.found_busy" if is_tried_again else "planner.found_unavailable"
+    return event, {"reason": str(error)[:1_000] or type(error).__name__}
+
+
 def _told(report: PlanReport) -> tuple[str, dict[str, Json]]:
     match report:
         case PlannerUnavailable():
             return "planner.found_unavailable", {"reason": report.reason}
+        case BudgetExceeded():
+            return "budget.found_exceeded", {"scope": report.scope, "bound": report.bound, "reason": report.reason}
         case PlanRefused():
             said: dict[str, Json] = {"faults": [str(fault)[:300] for fault in report.faults[:10]]}
             event = "plan.refused"

@@ -1,5 +1,6 @@
 """tools: the contracts of an agent's tools, as the planner and the door know them."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -8,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from cli.accepting import ask_servers
 from cli.options import AsJson, ConfigPath
-from cli.screen import Screen, grid, span
+from cli.screen import Screen, as_text, grid, span
 from config.settings import load
 from core.card import visible
 from core.contract import Contract
@@ -20,24 +22,39 @@ def tools(
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="Name of an agent's folder.")],
     config: ConfigPath = None,
     as_json: AsJson = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Ask its MCP servers what they offer, and pin that in tools.lock.")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Ask its MCP servers, and show what differs from tools.lock.")
+    ] = False,
 ) -> None:
     """Show the contracts of an agent's tools: effect, arguments, limits, and what happens after a doubt."""
+    settings, screen = load(config), Screen(as_json=as_json)
+    if accept or compare:
+        ask_servers(settings, agent, screen, is_accepted=accept)
+        return
     from config.agents import load_agents  # noqa: PLC0415 - loading agents imports their tools' libraries
+    from config.mcp_servers import hints_of  # noqa: PLC0415 - as above
 
-    found = load_agents(load(config)).get(agent)
-    contracts = [tool.contract for tool in found.tools.values()]
-    screen = Screen(as_json=as_json)
-    screen.show(*(_picture(one) for one in contracts))
-    screen.data([_plain(one) for one in contracts])
-
-
-def _plain(contract: Contract) -> dict[str, Json]:
-    return {**contract.model_dump(mode="json"), "digest": contract.digest}
+    found = load_agents(settings).get(agent)
+    contracts = [(tool.contract, hints_of(tool)) for tool in found.tools.values()]
+    screen.show(*(_picture(*one) for one in contracts))
+    screen.data([_plain(*one) for one in contracts])
 
 
-def _picture(contract: Contract) -> RenderableType:
+def _plain(contract: Contract, hints: Mapping[str, Json]) -> dict[str, Json]:
+    said = {"server_hints": dict(hints)} if hints else {}
+    return {**contract.model_dump(mode="json"), "digest": contract.digest, **said}
+
+
+def _picture(contract: Contract, hints: Mapping[str, Json]) -> RenderableType:
     head = Text.assemble((visible(contract.name), "bold"), "  ", _effect(contract))
-    about = grid(("arguments", _arguments(contract)), ("limits", _limits(contract)), ("contract", contract.digest))
+    rows = [("arguments", _arguments(contract)), ("limits", _limits(contract)), ("contract", Text(contract.digest))]
+    if hints:
+        said = ", ".join(f"{name} {as_text(value)}" for name, value in hints.items())
+        rows.append(("server hints", Text(f"{visible(said)} (not believed)")))
+    about = grid(*rows)
     return Group(head, Padding(Text(visible(contract.description)), (0, 0, 0, 2)), Padding(about, (0, 0, 1, 2)))
 
 

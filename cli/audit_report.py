@@ -16,6 +16,9 @@ _OF_ROW = {
 _PLANNING = ("plan.proposed", "plan.refused", "planner.found_unavailable")
 
 
+_OF_CALL = ("input_tokens", "output_tokens", "cached_tokens", "cost_usd", "purpose", "because")
+
+
 class Approved(Record):
     """One approval that a call was made with. `at` None: the history does not say."""
 
@@ -27,7 +30,7 @@ class Approved(Record):
 
 
 class PlanAudit(Record):
-    """One planning call and what came of it."""
+    """One planning call and what came of it. `because`: why not the first model of the route was asked."""
 
     at: datetime
     call: int
@@ -37,6 +40,9 @@ class PlanAudit(Record):
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    cost_usd: float = 0.0
+    purpose: str = ""
+    because: str = ""
     latency_ms: int | None = None
     told: Json = None
 
@@ -134,7 +140,7 @@ def _about(one: Passage | Line) -> Callable[[StepAudit], bool]:
 def _plan(line: Line) -> PlanAudit:
     fields = line.fields
     told = fields.get("steps") or fields.get("faults") or fields.get("reason")
-    known = {name: fields[name] for name in ("input_tokens", "output_tokens", "cached_tokens") if name in fields}
+    known = {name: fields[name] for name in _OF_CALL if name in fields}
     return PlanAudit(
         at=line.at,
         call=int(fields.get("call", 0)),

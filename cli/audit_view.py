@@ -81,6 +81,9 @@ def _plan(one: PlanAudit, full: bool) -> RenderableType:
     words = {"plan.proposed": ("plan", "green"), "plan.refused": ("refused", "red")}
     word, style = words.get(one.came, ("no answer", "red"))
     numbers = [_times(one.attempts, "attempt"), f"{one.input_tokens} + {one.output_tokens} tokens"]
+    numbers += [f"{one.cached_tokens} cached"] if one.cached_tokens else []
+    numbers += [f"${one.cost_usd:.4f}"] if one.cost_usd else []
+    numbers += [f"because {cut(one.because, 120)}"] if one.because else []
     if one.latency_ms is not None:
         numbers.append(span(one.latency_ms / 1000))
     head = Text.assemble(

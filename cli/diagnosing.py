@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 
 from rich.table import Table
 from rich.text import Text
@@ -20,12 +21,14 @@ from cli.opening import leave
 from cli.options import AsJson, ConfigPath
 from cli.screen import Screen
 from cli.stopping import start_command
+from config.routes import queue_of
 from config.settings import Settings, connect_options, load
 from core.card import visible
 from core.errors import LastmileError, PlannerDown
 from core.ports import Agent
 from core.receipts import Row, RowState, Stop
 from core.record import Record
+from core.spending import Breaker
 
 
 class Verdict(StrEnum):
@@ -142,18 +145,28 @@ def _route(agent: Agent, settings: Settings, environ: Mapping[str, str]) -> Iter
 
     planners = build_planners(settings, environ)
     problems = {}
-    for model in agent.profile.route:
+    for model in dict.fromkeys(chain(agent.profile.route, *agent.profile.routes.values())):
         try:
             planners.get(model.name)
         except PlannerDown as error:
             problems[model.name] = str(error)
     usable = [one.name for one in agent.profile.route if one.name not in problems]
+    yield from _unpriced(agent)
     for problem in problems.values():
         verdict = Verdict.WARNING if usable else Verdict.WRONG
         mend = "the route goes on with the next model" if usable else "no model of the route can be used"
         yield Finding(check=f"agent {agent.name}", verdict=verdict, found=problem, mend=mend)
     if usable:
         yield Finding(check=f"agent {agent.name}", verdict=Verdict.OK, found=f"plans with {', then '.join(usable)}")
+
+
+def _unpriced(agent: Agent) -> Iterator[Finding]:
+    route = (one for one in agent.profile.route if not one.name.startswith("scripted:"))
+    for model in route:
+        if model.input_usd_per_mtok is None or model.output_usd_per_mtok is None:
+            found = f"the price of {model.name} is not known, so cost_usd does not bound its calls"
+            mend = f'in lastmile.toml: [models."{model.name}"] input_usd_per_mtok = ..., output_usd_per_mtok = ...'
+            yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)
 
 
 async def _ledger(settings: Settings) -> list[Finding]:
@@ -167,14 +180,14 @@ async def _ledger(settings: Settings) -> list[Finding]:
     try:
         await ledger.create()
         await ledger.amend_task("", "", {}, 0)  # changes nothing, but has to take the lock of a writer
-        stops, open_ones = await ledger.stops(), await ledger.doubts()
+        stops, open_ones, failing = await ledger.stops(), await ledger.doubts(), await ledger.breakers()
     except LastmileError as error:
         mend = "start the database, or set `ledger` in lastmile.toml"
         return [Finding(check="ledger", verdict=Verdict.DOWN, found=str(error), mend=mend)]
     finally:
         await ledger.close()
     writable = Finding(check="ledger", verdict=Verdict.OK, found=f"writable: {parse_address(settings.ledger)}")
-    return [writable, *_in_force(stops), *_in_doubt(open_ones)]
+    return [writable, *_in_force(stops), *_in_doubt(open_ones), *_spared(failing)]
 
 
 def _in_force(stops: Sequence[Stop]) -> Iterator[Finding]:
@@ -182,6 +195,14 @@ def _in_force(stops: Sequence[Stop]) -> Iterator[Finding]:
         yield Finding(
             check="stop", verdict=Verdict.WARNING, found=str(one), mend=f"python starter.py {start_command(one)}"
         )
+
+
+def _spared(failing: Sequence[Breaker]) -> Iterator[Finding]:
+    for one in failing:
+        if one.open_until is not None:
+            found = f"{one.provider} failed {one.failures} times in a row and is spared: {one.reason}"
+            mend = "workers try it again by themselves; tasks take the next model of their route meanwhile"
+            yield Finding(check="provider", verdict=Verdict.WARNING, found=found, mend=mend)
 
 
 def _in_doubt(rows: Sequence[Row]) -> Iterator[Finding]:
@@ -205,6 +226,8 @@ async def _temporal(settings: Settings) -> AsyncIterator[Finding]:
     yield Finding(check="Temporal", verdict=Verdict.OK, found=found)
     yield await _attributes(client)
     yield await _worker(client, settings.temporal.task_queue)
+    for provider in settings.providers:
+        yield await _caller(client, queue_of(provider, settings))
 
 
 async def _attributes(client: Client) -> Finding:
@@ -228,6 +251,13 @@ async def _worker(client: Client, task_queue: str) -> Finding:
         return Finding(check="worker", verdict=Verdict.OK, found=f"polls the task queue {task_queue!r}")
     found = f"none polls the task queue {task_queue!r}"
     return Finding(check="worker", verdict=Verdict.DOWN, found=found, mend="start one: python worker.py")
+
+
+async def _caller(client: Client, task_queue: str) -> Finding:
+    if await _pollers(client, task_queue, "ACTIVITY"):
+        return Finding(check="worker", verdict=Verdict.OK, found=f"polls the task queue {task_queue!r}")
+    found = f"none polls the task queue {task_queue!r}: calls of this provider's models go to the next of the route"
+    return Finding(check="worker", verdict=Verdict.WARNING, found=found, mend="start one: python worker.py")
 
 
 async def _pollers(client: Client, task_queue: str, kind: str) -> int:

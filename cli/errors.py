@@ -36,7 +36,7 @@ class Unreachable(LastmileError):
     """Something that the verb needs does not answer; the text says what, and how to get it."""
 
 
-_SILENT = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+SILENT = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 _BARRED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED)
 _NO_NAMESPACE = re.compile(r"Namespace (\S+) (?:is|was) not found")
 """How the server says it, and how the SDK does when a worker starts."""
@@ -95,7 +95,7 @@ def _is_usage(error: RPCError) -> bool:
 
 
 def _of_server(error: RPCError) -> str:
-    if error.status in _SILENT:
+    if error.status in SILENT:
         return f"the Temporal server does not answer ({error.message}); `python starter.py doctor` checks the set-up"
     if error.status in _BARRED:
         return f"the Temporal server does not let us in ({error.message}): check the key and the namespace"

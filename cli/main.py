@@ -21,6 +21,7 @@ from cli import (
     histories,
     looking,
     running,
+    spending,
     steering,
     stopping,
 )
@@ -36,7 +37,7 @@ _VERBS: dict[str, Sequence[Callable[..., None]]] = {
     "Answers": (deciding.approve, deciding.reject, deciding.answer),
     "Steering": (steering.pause, steering.resume, steering.cancel, steering.amend),
     "Emergencies": (stopping.stop, stopping.start, doubting.doubts, doubting.settle),
-    "Records": (auditing.audit, histories.history, histories.replay),
+    "Records": (auditing.audit, spending.usage, histories.history, histories.replay),
     "Set-up": (agents.tools, diagnosing.doctor, developing.dev, demonstrating.demo),
 }
 

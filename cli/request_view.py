@@ -42,7 +42,9 @@ def headline(request: RequestView) -> str:
         case RequestKind.OUTCOME:
             return visible(f"Did this happen? {request.tool}")
         case RequestKind.STUCK:
-            return "No progress: how to go on?"
+            return (
+                "The budget of the day is spent: go on today?" if request.resumes_at else "No progress: how to go on?"
+            )
         case RequestKind.QUESTION:
             return "A question"
 
@@ -71,11 +73,8 @@ def _value(value: Json) -> str:
 def _circumstances(request: RequestView) -> Table:
     why = f"{request.rule}: {request.reason}" if request.rule else request.reason
     needs = f"{request.quorum} different people" if request.quorum > 1 else ""
-    until = (
-        f"{request.expires_at:%Y-%m-%d %H:%M} UTC ({ago(request.expires_at)})"
-        if request.expires_at
-        else "somebody answers"
-    )
+    end = request.expires_at or request.resumes_at
+    until = f"{end:%Y-%m-%d %H:%M} UTC ({ago(end)})" if end else "somebody answers"
     return grid(
         ("the question" if request.kind is RequestKind.QUESTION else "asked because", why),
         ("planner's reason", request.why),

@@ -41,6 +41,7 @@ def heading(status: StatusView) -> RenderableType:
         ("because", status.waiting_reason if not status.open_requests else ""),
         ("not accepted", status.last_not_accepted),
         ("steps", f"{status.steps_done} done, {status.steps_open} open" if status.round else ""),
+        ("asked", cut(status.asked, 200)),
         ("cost", f"${status.cost_usd:.4f}" if status.cost_usd else ""),
     )
 

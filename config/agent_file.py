@@ -1,15 +1,17 @@
 """What may stand in an agent's `agent.toml`."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from config.settings import ModelName
+from config.routes import Routes
 from core.durations import Duration
 from core.profile import EndStatus, Ladder, Limits
 from core.record import Input
+from core.spending import DayBudget
 from policy.rules import Rule
+from tools.mcp.tables import ServerTable
 from tools.openapi.tables import Source
 
 NAME = "agent.toml"
@@ -17,11 +19,11 @@ NAME = "agent.toml"
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 
 
-def _not_yet(_: object) -> NoReturn:
-    raise ValueError("tools of this source are not supported yet; declare them in Python (tools.py)")
-
-
-NotYet = Annotated[Any, BeforeValidator(_not_yet)]
+def _names_differ(servers: tuple[ServerTable, ...]) -> tuple[ServerTable, ...]:
+    names = [server.name for server in servers]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"there are two servers called {twice[0]!r}; rename one")
+    return servers
 
 
 class LimitsTable(Limits):
@@ -56,16 +58,20 @@ class UndoTable(Input):
 
 
 class AgentFile(Input):
-    """The whole file. ``models``: the route, in this order, as ``provider:NAME``."""
+    """The whole file. ``models``: the route, in this order, as ``provider:NAME``; or a table with one per purpose.
+
+    ``mcp`` and ``openapi``: servers and documents with more tools.
+    """
 
     owner: Word
     instructions: str = Field(default="instructions.md", min_length=1)
     tools: tuple[Word, ...] = ("tools.py",)
-    models: tuple[ModelName, ...] = Field(min_length=1)
+    models: Routes
+    budgets: DayBudget = DayBudget()
     limits: LimitsTable = LimitsTable()
     approvals: LadderTable = LadderTable()
     policy: tuple[Rule, ...] = ()
     done: DoneTable = DoneTable()
     undo: UndoTable = UndoTable()
-    mcp: NotYet = ()
+    mcp: Annotated[tuple[ServerTable, ...], AfterValidator(_names_differ)] = ()
     openapi: tuple[Source, ...] = ()

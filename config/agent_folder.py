@@ -3,64 +3,117 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
 from config.agent_file import NAME, AgentFile
 from config.document import Document, read_document, read_text, suggest, together
 from config.openapi_table import OpenApiTables
+from config.routes import BuiltRoutes, RouteBuilder, budget_of, counts_dollars, tenants_of
 from config.settings import Settings
-from core.budget import BYTES_PER_TOKEN
+from core.budget import DENSE_BYTES_PER_TOKEN
 from core.contract import Contract
 from core.errors import ConfigError
 from core.ports import Agent, Tool, ToolSource
-from core.profile import Ladder, Limits, Model, Profile
+from core.profile import Ladder, Limits, Profile
 from policy.conditions import Conditions
 from policy.expression import ExpressionFaults
 from policy.rules import Rule, Rules
-from tools.registry import load_tools
+from tools.mcp.pins import Pin, read_lock
+from tools.mcp.server import Server
+from tools.mcp.session import Sessions
+from tools.mcp.source import build_offer
+from tools.mcp.tables import ServerTable
+from tools.mcp.tool import McpTool
+from tools.registry import fallback_fault, load_tools
 
-_SCRIPTED = "scripted:"
+_RULES_TOKENS = 2_000
+"""What the rules of planning and the schema of a plan add to every prompt (4,700 characters)."""
 
 
-def load_agent(folder: Path, settings: Settings) -> Agent:
-    """Load the agent in a folder; its name is that of the folder. Raises ConfigError with all faults that show."""
+def load_agent(folder: Path, settings: Settings, sessions: Sessions | None = None) -> Agent:
+    """Load the agent in a folder; its name is that of the folder. Raises ConfigError with all faults that show.
+
+    `sessions`: through which tools of MCP servers are called, by default the agent's own; none is begun here.
+    """
     document = read_document(folder / NAME)
     file = document.parse(AgentFile)
-    build = _Build(folder, document, file, settings)
+    build = _Build(folder, document, file, settings, sessions or Sessions(os.environ))
     return build.agent()
 
 
 class _Build:
     """Gathers the parts of one agent, and the faults in them, so that one run shows them all."""
 
-    def __init__(self, folder: Path, document: Document, file: AgentFile, settings: Settings) -> None:
+    def __init__(
+        self, folder: Path, document: Document, file: AgentFile, settings: Settings, sessions: Sessions
+    ) -> None:
         self._name = folder.name
         self._folder = folder
         self._document = document
         self._file = file
         self._settings = settings
+        self._sessions = sessions
         self._faults: list[str] = []
         self._sources: list[ToolSource] = []
 
     def agent(self) -> Agent:
         tools = self._with_openapi(self._tools())
         instructions = self._instructions()
-        route = tuple(self._model(number, name) for number, name in enumerate(self._file.models))
+        routes = self._routes()
         rules, done = self._rules(), self._done()
         self._check_rules(tools)
         if self._faults or rules is None or done is None:
             raise together(self._faults)
         contracts = [tool.contract for tool in tools.values() if tool.contract.undoes is None]
-        profile = self._profile(route, _tokens(instructions, contracts))
-        return Agent(self._name, instructions, profile, tools, rules, done, tuple(self._sources))
+        profile = self._profile(routes, _tokens(instructions, contracts), _high_stakes(self._file.policy, tools))
+        return Agent(
+            self._name,
+            instructions,
+            profile,
+            tools,
+            rules,
+            done,
+            budget=budget_of(self._file.budgets, self._settings),
+            tenants=tenants_of(self._settings),
+            sources=tuple(self._sources),
+        )
 
     def _tools(self) -> Mapping[str, Tool]:
         try:
-            return load_tools(self._name, self._folder, self._file.tools)
+            own = load_tools(self._name, self._folder, self._file.tools)
+            pins = read_lock(self._folder) if self._file.mcp else {}
         except ConfigError as error:
             self._faults.append(str(error))
             return {}
+        tools: dict[str, Tool] = {**own}
+        for number, table in enumerate(self._file.mcp):
+            self._add_server(number, table, pins.get(table.name), tools)
+        self._check_fallbacks(tools)
+        return tools
+
+    def _add_server(
+        self, number: int, table: ServerTable, pins: Mapping[str, Pin] | None, tools: dict[str, Tool]
+    ) -> None:
+        server = Server(table, self._folder.absolute())
+        offer = build_offer(self._name, server, pins, self._sessions.of(server))
+        self._faults.extend(
+            self._document.fault(("mcp", number, *fault.place), fault.problem) for fault in offer.faults
+        )
+        for name, tool in offer.tools.items():
+            if tools.setdefault(name, tool) is not tool:
+                problem = f"there is another tool called {name} ({tools[name]!r}); give a prefix"
+                self._faults.append(self._document.fault(("mcp", number, "prefix"), problem))
+
+    def _check_fallbacks(self, tools: Mapping[str, Tool]) -> None:
+        """Check those of servers' tools; a tool in Python names another one in Python."""
+        contracts = {name: tool.contract for name, tool in tools.items() if tool.contract.undoes is None}
+        places = {table.name: number for number, table in enumerate(self._file.mcp)}
+        for tool in tools.values():
+            if isinstance(tool, McpTool) and (problem := fallback_fault(tool.contract, contracts)):
+                place = ("mcp", places[tool.server], "contracts", tool.terms.accepted.pin.name, "fallback")
+                self._faults.append(self._document.fault(place, problem))
 
     def _with_openapi(self, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
         tables = OpenApiTables(self._document, self._folder, os.environ)
@@ -76,18 +129,12 @@ class _Build:
             self._faults.append(self._document.fault(("instructions",), str(error)))
             return ""
 
-    def _model(self, number: int, name: str) -> Model:
-        """Take prices out of the settings; the path of a script starts at the agent's folder."""
-        listed = self._settings.models.get(name)
-        if name.startswith(_SCRIPTED):
-            path = (self._folder / name.removeprefix(_SCRIPTED)).absolute()
-            if not _exists(path):
-                self._faults.append(self._document.fault(("models", number), f"there is no script {path}"))
-            name = f"{_SCRIPTED}{path}"
-        if listed is None:
-            return Model(name=name)
-        prices = listed.model_dump(include={"input_usd_per_mtok", "output_usd_per_mtok"})
-        return Model(name=name, **prices)
+    def _routes(self) -> BuiltRoutes:
+        dollars = counts_dollars(self._file.budgets, self._settings)
+        builder = RouteBuilder(self._folder, self._settings, counts_dollars=dollars)
+        routes = builder.build(self._file.models)
+        self._faults += [self._document.fault(place, problem) for place, problem in builder.faults]
+        return routes
 
     def _rules(self) -> Rules | None:
         try:
@@ -121,13 +168,17 @@ class _Build:
             problem = f"{rule.quorum} people have to approve, and only {len(holders)} may: {who}"
             self._faults.append(self._document.fault(("policy", number, "quorum"), problem))
 
-    def _profile(self, route: tuple[Model, ...], prompt_tokens: int) -> Profile:
+    def _profile(self, routes: BuiltRoutes, prompt_tokens: int, high_stakes: tuple[str, ...]) -> Profile:
         file = self._file
         mentioned = chain([file.owner], file.approvals.escalate_to, *(rule.approvers for rule in file.policy))
         return Profile(
             agent=self._name,
             owner=file.owner,
-            route=route,
+            route=routes.route,
+            routes=routes.routes,
+            strong=routes.strong,
+            high_stakes=high_stakes,
+            routed=True,
             limits=Limits.model_validate(file.limits.model_dump()),
             ladder=Ladder.model_validate(file.approvals.model_dump()),
             people={who: self._holders(who) for who in dict.fromkeys(mentioned)},
@@ -146,14 +197,16 @@ def _is_pattern(tool: str) -> bool:
     return any(sign in tool for sign in "*?[")
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, or with a null character
-        return False
+def _high_stakes(rules: Sequence[Rule], tools: Mapping[str, Tool]) -> tuple[str, ...]:
+    """Name the tools that a rule with high stakes is about, whatever it says of their arguments: when a plan is made,
+    most of these are not known yet.
+    """
+    patterns = [rule.tool for rule in rules if rule.stakes == "high"]
+    return tuple(name for name in tools if any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def _tokens(instructions: str, contracts: Sequence[Contract]) -> int:
-    """Estimate the part of the prompt that does not change."""
+    """Estimate the part of the prompt that does not change, rather too high: it is what a call is reserved with."""
     shown = [[tool.name, tool.description, tool.args_schema, tool.result_schema] for tool in contracts]
-    return (len(instructions.encode()) + len(json.dumps(shown).encode())) // BYTES_PER_TOKEN
+    size = len(instructions.encode()) + len(json.dumps(shown).encode())
+    return _RULES_TOKENS + size // DENSE_BYTES_PER_TOKEN

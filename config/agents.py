@@ -3,6 +3,7 @@
 A broken folder stops nobody else: its error is kept, given to whoever asks for the agent, and listed for `doctor`.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from config.document import suggest
 from config.settings import Settings
 from core.errors import CallerError, ConfigError
 from core.ports import Agent
+from tools.mcp.session import Sessions
 
 _AGENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
@@ -20,9 +22,10 @@ _AGENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 class AgentFolders:
     """Implements `core.ports.Agents` over what was found."""
 
-    def __init__(self, agents: Mapping[str, Agent], problems: Mapping[str, str]) -> None:
+    def __init__(self, agents: Mapping[str, Agent], problems: Mapping[str, str], sessions: Sessions) -> None:
         self._agents = agents
         self._problems = problems
+        self._sessions = sessions
 
     def get(self, name: str) -> Agent:
         """Return the agent. Raises ConfigError when its folder is broken, CallerError when there is none."""
@@ -37,19 +40,24 @@ class AgentFolders:
         """Return the agents that can be used, by name."""
         return sorted(self._agents)
 
-    async def aclose(self) -> None:
-        """Close what the agents' tools keep open."""
-        for agent in self._agents.values():
-            for source in agent.sources:
-                await source.aclose()
-
     def problems(self) -> Sequence[tuple[str, str]]:
         """Return what cannot be used: the name of an agent (or the path of a folder), and why."""
         return sorted(self._problems.items())
 
+    async def aclose(self) -> None:
+        """Close what the agents' tools keep open: connections, and sessions with MCP servers."""
+        for agent in self._agents.values():
+            for source in agent.sources:
+                await source.aclose()
+        await self._sessions.aclose()
 
-def load_agents(settings: Settings) -> AgentFolders:
-    """Load all agents. Never raises: what is wrong is kept, see `AgentFolders.problems`."""
+
+def load_agents(settings: Settings, environ: Mapping[str, str] = os.environ) -> AgentFolders:
+    """Load all agents. Never raises: what is wrong is kept, see `AgentFolders.problems`.
+
+    `environ`: where the secrets of MCP servers are, when a call needs one; no server is started here.
+    """
+    sessions = Sessions(environ)
     agents: dict[str, Agent] = {}
     problems: dict[str, str] = {}
     seen: dict[str, Path] = {}
@@ -61,18 +69,28 @@ def load_agents(settings: Settings) -> AgentFolders:
                 problems[name] = f"there are two agents of this name, in {other} and in {folder}; rename one"
                 continue
             try:
-                agents[name] = _load(folder, settings)
+                agents[name] = _load(folder, settings, sessions)
             except ConfigError as error:
                 problems[name] = str(error)
-    return AgentFolders(agents, problems)
+    return AgentFolders(agents, problems, sessions)
 
 
-def _load(folder: Path, settings: Settings) -> Agent:
+def find_folder(settings: Settings, name: str) -> Path:
+    """Return the folder of an agent, usable or not. Raises CallerError when there is none."""
+    problems: dict[str, str] = {}
+    folders = {folder.name: folder for root in settings.agents for folder in _folders(root, problems)}
+    if name not in folders:
+        known = suggest(name, sorted(folders)) or "; no folder with agents is known"
+        raise CallerError(f"there is no agent {name!r}{known}")
+    return folders[name]
+
+
+def _load(folder: Path, settings: Settings, sessions: Sessions) -> Agent:
     if not _AGENT.fullmatch(folder.name):
         raise ConfigError(
             f"{folder}: an agent is called by letters, digits, _ and -, and starts with a letter; rename it"
         )
-    return load_agent(folder, settings)
+    return load_agent(folder, settings, sessions)
 
 
 def _folders(root: Path, problems: dict[str, str]) -> Iterator[Path]:

@@ -16,7 +16,7 @@ RecordType = TypeVar("RecordType", bound=BaseModel)
 
 _LARGEST = 1_000_000  # bytes of a file
 _MOST_FAULTS = 30
-_SECRETS = frozenset({"api_key", "webhook", "ledger", "base_url"})
+_SECRETS = frozenset({"api_key", "webhook", "ledger", "base_url", "url", "env", "headers"})
 _EXPECTED = {
     "tuple_type": "expected an array",
     "dict_type": "expected a table",
@@ -24,6 +24,8 @@ _EXPECTED = {
     "too_short": "expected at least one",
     "string_too_short": "expected some text",
 }
+_NO_KEYS = frozenset({"[key]", "[array]", "[table]"})
+"""Pydantic's word for the key of a table, and the tags of what may be written in two ways."""
 _POSITION = re.compile(r"^(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 
 
@@ -105,10 +107,12 @@ def dotted(place: Place) -> str:
 def explain(error: ValidationError, record: type[BaseModel]) -> Iterable[tuple[Place, str]]:
     """Yield place and problem of each fault, in words for the author of the file."""
     for detail in error.errors(include_url=False):
-        place = tuple(part for part in detail["loc"] if part != "[key]")  # pydantic's word for the key of a table
+        place = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
         match detail["type"]:
             case "extra_forbidden":
-                yield place, f"unknown key{suggest(str(place[-1]), _keys_at(record, place[:-1]))}"
+                *_, key = detail["loc"]  # whatever it is called
+                above = place[:-1] if key not in _NO_KEYS else place
+                yield (*above, key), f"unknown key{suggest(str(key), _keys_at(record, above))}"
             case "missing":
                 yield place, "is required and missing"
             case _:
@@ -165,7 +169,8 @@ def _keys_at(record: Any, place: Place) -> Sequence[str]:
     """Return the keys of the record that stands at a place: those of the first one along the types found there."""
     for part in place:
         record = _step(record, part)
-    return next((tuple(kind.model_fields) for kind in _records(record)), ())
+    kinds = (tuple(field.alias or name for name, field in kind.model_fields.items()) for kind in _records(record))
+    return next(kinds, ())
 
 
 def _step(annotation: Any, part: str | int) -> Any:

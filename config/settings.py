@@ -3,9 +3,19 @@
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, SecretStr
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 from temporalio.envconfig import ClientConfig
 from temporalio.service import TLSConfig
@@ -14,6 +24,7 @@ from config.document import Document, read_document
 from core.durations import Duration
 from core.errors import ConfigError
 from core.record import Input
+from core.spending import DayBudget
 
 FILE = "lastmile.toml"
 FILE_VARIABLE = "LASTMILE_CONFIG"
@@ -45,6 +56,7 @@ def _model_name(name: str) -> str:
 
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 ModelName = Annotated[str, AfterValidator(_model_name)]
+ProviderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9@.:_-]{0,99}$")]
 
 
 class Temporal(Input):
@@ -65,12 +77,61 @@ class Temporal(Input):
 
 
 class ModelSettings(Input):
-    """``[models."provider:NAME"]``: how a model is reached and what a million tokens cost, in dollars."""
+    """``[models."provider:NAME"]``: how a model is reached and what a million tokens cost, in dollars.
+
+    ``cached_input_usd_per_mtok``: of input read from the provider's cache, ``cache_write_usd_per_mtok``: of input put
+    there (default: as any input). ``timeout``: for a whole answer. ``provider``: whose circuit breaker and queue it
+    shares (default: the protocol, and the address with a `base_url`). ``prompt_cache_key``: whether to send that field,
+    which some servers refuse (default: to OpenAI itself).
+    """
 
     base_url: WebAddress | None = None
     api: Literal["responses", "chat"] = "responses"
     input_usd_per_mtok: NonNegativeFloat | None = None
     output_usd_per_mtok: NonNegativeFloat | None = None
+    cached_input_usd_per_mtok: NonNegativeFloat | None = None
+    cache_write_usd_per_mtok: NonNegativeFloat | None = None
+    timeout: Duration = timedelta(seconds=60)
+    provider: ProviderName | None = None
+    prompt_cache_key: bool | None = None
+
+
+class ProviderSettings(Input):
+    """``[providers.NAME]``: gives the provider a task queue of its own, which every worker polls.
+
+    ``calls_per_second``: over all workers, kept by Temporal (None = no limit); ``max_concurrent_calls``: in one worker.
+    """
+
+    calls_per_second: PositiveFloat | None = None
+    max_concurrent_calls: PositiveInt = 20
+
+
+def _pointer(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError('expected a JSON pointer into the inputs of a task, such as "/tenant"')
+    return text
+
+
+class TenantSettings(DayBudget):
+    """``[budgets.tenants]``: what each tenant may spend in a day (UTC). ``pointer``: where a task's inputs name it.
+
+    ``of``: exceptions, by tenant. Tasks that name none share one budget.
+    """
+
+    pointer: Annotated[str, AfterValidator(_pointer)] | None = None
+    of: dict[str, DayBudget] = {}
+
+    @model_validator(mode="after")
+    def _has_pointer(self) -> Self:
+        if self.pointer is None and (self.of or self.tokens_per_day is not None or self.usd_per_day is not None):
+            raise ValueError('expected pointer too, which says where the inputs name the tenant, such as "/tenant"')
+        return self
+
+
+class BudgetSettings(DayBudget):
+    """``[budgets]``: what each agent may spend in a day (UTC), unless its own agent.toml says otherwise."""
+
+    tenants: TenantSettings = TenantSettings()
 
 
 class Person(Input):
@@ -103,6 +164,8 @@ class SettingsFile(Input):
     trust: Annotated[Literal["open", "signed"], AfterValidator(_open_only)] = "open"
     temporal: Temporal = Temporal()
     models: dict[ModelName, ModelSettings] = {}
+    providers: dict[ProviderName, ProviderSettings] = {}
+    budgets: BudgetSettings = BudgetSettings()
     people: dict[Annotated[str, Field(min_length=1)], Person] = {}
     notify: Notify = Notify()
     worker: WorkerSettings = WorkerSettings()

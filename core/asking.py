@@ -33,7 +33,8 @@ def _open(state: TaskState, kind: RequestKind, **fields: Json) -> TaskState:
     ladder, owner = state.profile.ladder, state.profile.owner
     request_id = f"q{state.next_request}"
     digest = names.likeness([request_id, kind.value, fields.get("reason", "")])
-    fields = {"digest": digest, "choices": CHOICES[kind]} | fields
+    expires_at = None if kind is RequestKind.OUTCOME else state.now + ladder.expire_after
+    fields = {"digest": digest, "choices": CHOICES[kind], "expires_at": expires_at} | fields
     request = Request(
         id=request_id,
         kind=kind,
@@ -41,7 +42,6 @@ def _open(state: TaskState, kind: RequestKind, **fields: Json) -> TaskState:
         opened_at=state.now,
         remind_at=state.now + ladder.remind_after,
         escalate_at=state.now + ladder.escalate_after,
-        expires_at=None if kind is RequestKind.OUTCOME else state.now + ladder.expire_after,
         **fields,
     )
     state = change(state, requests={**state.requests, request.id: request}, next_request=state.next_request + 1)
@@ -100,6 +100,13 @@ def hold(state: TaskState, cause: str, reason: str) -> TaskState:
     failed = [step for step in in_phase(state, Phase.UNAVAILABLE) if not state.is_outdated]
     step = failed[-1] if failed else None
     return stuck(change(state, stage=Stage.HELD), cause, reason, step)
+
+
+def hold_over(state: TaskState, reason: str, until: datetime) -> TaskState:
+    """Stop planning until a moment, or until the owner lets the task go on before; it never expires."""
+    reason = f"{reason}; the task goes on by itself at {until:%Y-%m-%d %H:%M} UTC, with `retry` at once"
+    held = change(state, stage=Stage.HELD)
+    return stuck(held, "budget", reason, resumes_at=until, expires_at=None, choices=("retry", "end"))
 
 
 def stuck(state: TaskState, cause: str, reason: str, step: Step | None = None, **fields: Json) -> TaskState:
@@ -204,5 +211,6 @@ def deadlines(state: TaskState) -> list[datetime]:
     """Return every moment that open requests wait for."""
     found = []
     for request in state.requests.values():
-        found += [request.expires_at, request.escalate_at, None if request.reminded else request.remind_at]
+        found += [request.expires_at, request.resumes_at, request.escalate_at]
+        found += [] if request.reminded else [request.remind_at]
     return [one for one in found if one is not None]

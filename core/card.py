@@ -78,7 +78,8 @@ def request_card(request: Request, share: int = 1) -> str:
     """Write what exactly is asked, of whom, until when, and what to paste; in a `share`-th of the room."""
     line = _LINE // share
     who = ", ".join(waited_for(request))
-    until = f"{request.expires_at:%Y-%m-%d %H:%M} UTC" if request.expires_at else "somebody answers"
+    end = request.expires_at or request.resumes_at
+    until = f"{end:%Y-%m-%d %H:%M} UTC" if end else "somebody answers"
     waiting = f"**Waiting for** {plain(who, _HEAD)} **until** {until} (request `{request.id}`)"
     lines = [f"### {_headline(request)}", waiting]
     if request.args:
@@ -115,6 +116,8 @@ def _stuck_headline(request: Request) -> str:
             return f"Not undone: {plain(request.tool, _HEAD) or 'what the task did'}"
         case "reset":
             return "The task was reset: how to go on?"
+        case "budget":
+            return "The budget of the day is spent: go on today?"
     return "No progress: how to go on?"
 
 
@@ -182,4 +185,6 @@ def _tail(code: str, message: str) -> str:
 def _usage(state: TaskState) -> str:
     spent = state.spent
     tokens = spent.input_tokens + spent.output_tokens
-    return f"**Used** {spent.planning_calls} planning calls, {tokens} tokens, ${spent.cost_usd:.4f}"
+    cached = f" ({spent.cached_tokens} of the input from the cache)" if spent.cached_tokens else ""
+    asked = f"**Asked** {plain(state.planning.asked)}\n\n" if state.planning.asked else ""
+    return f"{asked}**Used** {spent.planning_calls} planning calls, {tokens} tokens{cached}, ${spent.cost_usd:.4f}"

@@ -15,6 +15,7 @@ from core.receipts import Approval
 from core.record import Json
 from core.references import escape
 from core.rounds import commit, go_on, revise
+from core.spending import day_of
 from core.task import Phase, Request, RequestKind, Stage, Step, TaskState
 
 _GRANTABLE = ("rounds", "steps", "tokens", "cost_usd")
@@ -137,7 +138,9 @@ def _retry(state: TaskState, request: Request, step: Step | None, answer: Answer
 
 
 def _grant(state: TaskState, request: Request) -> TaskState:
-    """Going on after a bound was reached grants the limit once more."""
+    """Going on after a bound was reached grants the limit once more; a budget of a day does not hold for the day."""
+    if request.cause == "budget":
+        return replan(state, waived_on=day_of(state.now))
     if request.cause not in _GRANTABLE:
         return state
     granted = state.extra.get(request.cause, 0.0)
@@ -146,7 +149,7 @@ def _grant(state: TaskState, request: Request) -> TaskState:
 
 
 def _afresh(state: TaskState) -> TaskState:
-    state = replan(state, route=0, floor=0, refused=0, without_tools=())
+    state = replan(state, route=0, floor=0, refused=0, without_tools=(), escalated=False, because="", refusing=())
     return change(state, failed_plans=(), calls_seen={})
 
 

@@ -39,12 +39,22 @@ class PlannerError(LastmileError):
 class PlannerBusy(PlannerError):
     """The provider is busy or unreachable; the same call may be made again.
 
-    ``retry_after``: seconds that the provider asked for, or None.
+    ``retry_after``: seconds that the provider asked for, or None. ``is_outage``: whether it speaks against the provider
+    as a whole. ``may_have_cost``: the request was sent, so an answer may have been made that never came.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        is_outage: bool = False,
+        may_have_cost: bool = False,
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.is_outage = is_outage
+        self.may_have_cost = may_have_cost
 
 
 class PlannerDown(PlannerError):

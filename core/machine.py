@@ -19,6 +19,7 @@ from core.change import change, replan
 from core.messages import (
     ActivityBroke,
     ApprovalNeeded,
+    BudgetExceeded,
     CallCancelled,
     CancelRequested,
     Command,
@@ -46,8 +47,9 @@ from core.messages import (
     ToolUnavailable,
 )
 from core.plan import Fault
-from core.planning import enter_planning, route_model, take_plan, take_refusal, take_unavailable, unpark
+from core.planning import enter_planning, take_budget, take_plan, take_refusal, take_unavailable, unpark
 from core.profile import EndStatus
+from core.routing import route_model
 from core.task import Stage, Status, TaskSpec, TaskState
 from core.views import status_of
 from core.visible import visible
@@ -76,6 +78,8 @@ def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
             return take_refusal(state, event)
         case PlannerUnavailable():
             return take_unavailable(state, event)
+        case BudgetExceeded():
+            return take_budget(state, event)
         case ToolSucceeded() | ToolRefused() | ToolUnavailable() | ApprovalNeeded() | OutcomeUnknown() | EpochOpened():
             return calls.take(state, event)
         case ReceiptKept():

@@ -12,10 +12,10 @@ from pydantic import AfterValidator, Field, TypeAdapter
 from core.briefing import Briefing
 from core.contract import Terms
 from core.plan import Fault, Plan
-from core.ports import Usage
-from core.profile import EndStatus, Limits, Profile
+from core.profile import EndStatus, Limits, Model, Profile
 from core.receipts import Approval
 from core.record import Json, Message, written
+from core.spending import Usage
 from core.visible import writable
 
 Text = Annotated[str, AfterValidator(writable)]
@@ -150,6 +150,10 @@ class PlanOrder(Message):
 
     ``earlier``: contract digests are looked up by tool; this maps step ids of earlier rounds to their tools, so that
     references to them can be checked. ``attempts``: at the last one the activity answers PlannerUnavailable.
+    ``offer``: the model with its prices and its provider; ``purpose`` and ``because``: why it is asked.
+    ``chain``: first run id of the chain of runs. ``input_tokens``: the most that the prompt may have, to be reserved
+    with `max_output_tokens`. ``allowed_tokens``, ``allowed_usd``: of the task in all (None = not bounded here);
+    ``waived_on``: a day on which the budgets of a day do not hold for it.
     """
 
     model: str
@@ -160,6 +164,14 @@ class PlanOrder(Message):
     limits: Annotated[Limits, written(Limits)] = Limits()
     attempts: int = 4
     max_output_tokens: int = 4096
+    offer: Model | None = None
+    purpose: str = ""
+    because: str = ""
+    chain: str = ""
+    input_tokens: int = 0
+    allowed_tokens: int | None = None
+    allowed_usd: float | None = None
+    waived_on: str = ""
 
 
 class Deferred(Message):
@@ -333,13 +345,30 @@ class PlanRefused(Message):
 
 
 class PlannerUnavailable(Message):
-    """No reply came. `attempts`: requests made in this call."""
+    """No reply came. `attempts`: requests made in this call (0 = the provider was not asked). `definite`: asking again
+    would not help (a bad key, an unknown model, a request that is refused).
+    """
 
     kind: Literal["PlannerUnavailable"] = "PlannerUnavailable"
     model: str = ""
     call: int = 0
     reason: Text
     attempts: int = 1
+    definite: bool = False
+
+
+class BudgetExceeded(Message):
+    """The call was not made, since it does not fit. ``until``: when the budget of a day begins anew (None = never).
+
+    ``scope``: task, agent or tenant; ``bound``: tokens or cost_usd.
+    """
+
+    kind: Literal["BudgetExceeded"] = "BudgetExceeded"
+    call: int = 0
+    scope: str
+    bound: str
+    reason: Text
+    until: datetime | None = None
 
 
 class ToolSucceeded(Message):
@@ -555,7 +584,7 @@ class ActivityBroke(Message):
 
 
 OpenReport = Annotated[TaskOpened | TaskRefused, Field(discriminator="kind")]
-PlanReport = Annotated[PlanProposed | PlanRefused | PlannerUnavailable, Field(discriminator="kind")]
+PlanReport = Annotated[PlanProposed | PlanRefused | PlannerUnavailable | BudgetExceeded, Field(discriminator="kind")]
 ToolReport = Annotated[
     ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened | ReceiptKept,
     Field(discriminator="kind"),
@@ -567,6 +596,7 @@ Event = (
     | PlanProposed
     | PlanRefused
     | PlannerUnavailable
+    | BudgetExceeded
     | ToolSucceeded
     | ToolRefused
     | ToolUnavailable

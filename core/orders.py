@@ -2,9 +2,10 @@
 
 import json
 import re
+from typing import Any
 
-from core import names
-from core.budget import expected_input, left, output_cap
+from core import names, routing
+from core.budget import allowance, expected_input, left, output_cap
 from core.change import all_steps
 from core.messages import (
     CallOrder,
@@ -20,6 +21,7 @@ from core.messages import (
     ToolRefused,
 )
 from core.ports import Notice
+from core.profile import Model
 from core.record import Json
 from core.recounting import recount
 from core.references import INPUTS, Later, Reference, Resolved, Unresolvable, escape, find, resolve
@@ -38,11 +40,11 @@ def open_order(state: TaskState, first_run_id: str = "") -> OpenOrder:
     return OpenOrder(task_id=state.task_id, first_run_id=first_run_id, **state.spec.model_dump())
 
 
-def plan_order(state: TaskState, command: ProposePlan) -> PlanOrder:
-    """Make the input of `propose_plan`."""
+def plan_order(state: TaskState, command: ProposePlan, first_run_id: str = "") -> PlanOrder:
+    """Make the input of `propose_plan`; `first_run_id` is that of the chain of runs, as Temporal says."""
     if state.profile is None:
         raise ValueError("a task plans only after it was opened")
-    model = state.profile.route[command.route]
+    model = routing.route(state)[command.route]
     briefing = recount(state, model.name, command.call)
     input_tokens = expected_input(state.profile, model, state.planning.last_input, len(briefing.model_dump_json()))
     return PlanOrder(
@@ -53,7 +55,24 @@ def plan_order(state: TaskState, command: ProposePlan) -> PlanOrder:
         earlier={step.id: step.tool for step in all_steps(state) if step.phase is Phase.SUCCEEDED},
         limits=state.profile.limits,
         max_output_tokens=output_cap(state.profile, model, left(state), input_tokens) or 1,
+        **(_routed(state, model, input_tokens, first_run_id) if state.profile.routed else {}),
     )
+
+
+def _routed(state: TaskState, model: Model, input_tokens: int, first_run_id: str) -> dict[str, Any]:
+    """Say why the model is asked, and what is to be reserved; one that others stand behind is asked only once."""
+    planning = state.planning
+    return {
+        "offer": model,
+        "purpose": planning.purpose,
+        "because": planning.because,
+        "chain": first_run_id,
+        "input_tokens": input_tokens,
+        "allowed_tokens": int(allowance(state, "tokens")),
+        "allowed_usd": allowance(state, "cost_usd"),
+        "waived_on": planning.waived_on,
+        **({"attempts": 1} if routing.has_next(state) else {}),
+    }
 
 
 def call_order(state: TaskState, command: CallTool, ancestors: tuple[str, ...] = ()) -> CallOrder | ToolRefused:

@@ -12,16 +12,20 @@ from core.contract import Contract
 from core.profile import Profile
 from core.receipts import Approval, Claim, Line, Move, Reservation, Row, Settlement, Stop, TaskRow, Total
 from core.record import Json, Record
+from core.spending import (
+    Admission,
+    Breaker,
+    CallEnd,
+    Cap,
+    DayBudget,
+    Grouping,
+    ModelCall,
+    TenantBudgets,
+    Usage,
+    UsageLine,
+)
 
 # --------------------------------------------------------------------------------------------------- language models
-
-
-class Usage(Record):
-    """What one model call cost. `cached_tokens` of the input were read from the provider's cache."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
 
 
 class Reply(Record):
@@ -252,7 +256,11 @@ class Done(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent as loaded from its folder. `sources`: what its tools keep open, to be closed when the worker ends."""
+    """An agent as loaded from its folder.
+
+    ``budget``: its own, of a day; ``tenants``: those of whom it works for; ``sources``: what its tools keep open, to be
+    closed when the worker ends.
+    """
 
     name: str
     instructions: str
@@ -260,6 +268,8 @@ class Agent:
     tools: Mapping[str, Tool]
     policy: Policy
     done: Done
+    budget: DayBudget = field(default_factory=DayBudget)
+    tenants: TenantBudgets = field(default_factory=TenantBudgets)
     sources: Sequence[ToolSource] = ()
 
 
@@ -423,6 +433,28 @@ class Ledger(Protocol):
         ...
 
     async def fetch(self, digest: str) -> bytes | None: ...
+
+    async def reserve_call(self, call: ModelCall, caps: Sequence[Cap]) -> Admission:
+        """Reserve a model call against every cap, and note it; nothing is changed when it does not fit.
+
+        Checked in one transaction with the sums, so calls that are reserved at once on any number of workers never
+        overshoot together. Also heeds the breaker of `call.provider`.
+        """
+        ...
+
+    async def settle_call(self, call_id: str, end: CallEnd, line: Line) -> None:
+        """Put what a call did cost in the place of what was reserved, once; note the line, and what the call says of
+        its provider.
+        """
+        ...
+
+    async def breakers(self) -> list[Breaker]:
+        """Return what is known of the providers that failed last time."""
+        ...
+
+    async def usage(self, by: Grouping, since: datetime | None = None) -> list[UsageLine]:
+        """Sum model calls up, those reserved since a moment; most tokens first, days in their order."""
+        ...
 
     async def record(self, line: Line) -> None: ...
 

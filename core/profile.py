@@ -44,11 +44,20 @@ class Ladder(Input):
 
 
 class Model(Message):
-    """One language model of a route. Prices are dollars per million tokens; None = unknown (counted as 0)."""
+    """One language model of a route. Prices are dollars per million tokens; None = unknown (counted as 0).
+
+    ``cached_input_usd_per_mtok``: of input read from the provider's cache, ``cache_write_usd_per_mtok``: of input put
+    there; None = as any input. ``provider``: whose circuit breaker counts ("" = none). ``queue``: task queue of its
+    calls ("" = that of the task).
+    """
 
     name: str
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
+    cached_input_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    provider: str = ""
+    queue: str = ""
 
 
 class Profile(Message):
@@ -57,6 +66,9 @@ class Profile(Message):
     `people` maps each role or name that may have to answer to the names that hold it. `search_attributes`: whether the
     server knows ours. `max_output_tokens`: what one planning call may produce, reserved from the budget before it.
     `rereads`: whether a read that is no longer fresh is made again before a write (not in histories of before it).
+    `routes`: per purpose (core.routing), where it is not `route`. `strong`: the model for hard calls ("" = the next one
+    of the route), which is in every route; `high_stakes`: tools that only it may plan. `routed`: whether models are
+    chosen and calls reserved by the rules of core.routing (not in histories of before it).
     """
 
     agent: str
@@ -72,3 +84,7 @@ class Profile(Message):
     search_attributes: bool = True
     prompt_tokens: int = 0
     max_output_tokens: int = 4096
+    routes: dict[str, tuple[Model, ...]] = {}
+    strong: str = ""
+    high_stakes: tuple[str, ...] = ()
+    routed: bool = False

@@ -13,19 +13,20 @@ RESULT_BYTES = 8 * 1024
 
 def recount(state: TaskState, model: str, call: int) -> Briefing:
     """Tell the task to a planner."""
-    ended = [*state.past.values(), *state.steps.values()]
+    steps = [*state.past.values(), *state.steps.values()]
+    ended = [step for step in steps if step.phase is not Phase.DROPPED or step.message]
     cut: list[str] = []
     room = BUDGET_BYTES
     told: dict[str, Fact] = {}
     for step in reversed(ended):
-        if step.phase is Phase.DROPPED and not step.message:
-            continue
-        fact = _fact(step, cut)
+        said: list[str] = []
+        fact = _fact(step, said)
         room -= len(fact.model_dump_json().encode())
         if room < 0:
             cut.append(f"{len(ended) - len(told)} older steps were left out")
             break
         told[step.id] = fact
+        cut += said
     if state.folded.steps:
         cut.append(f"{state.folded.steps} steps of the first rounds were left out")
     facts = list(reversed(told.items()))

@@ -20,7 +20,8 @@ class Request(Message):
     """Something that only a person can say. `digest` binds an answer to what was shown.
 
     ``may_answer``: names; empty = anybody (but the requester). ``approvers``: roles or names of the rule.
-    ``cause``: for a stuck request, which bound or failure led to it; ``step`` where it is about one.
+    ``cause``: for a stuck request, which bound or failure led to it; ``step`` where it is about one. ``resumes_at``:
+    when the task goes on by itself, if nobody answers.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Request(Message):
     remind_at: datetime | None = None
     escalate_at: datetime | None = None
     expires_at: datetime | None = None
+    resumes_at: datetime | None = None
     escalated_to: tuple[str, ...] = ()
     reminded: bool = False
     escalated: int = 0

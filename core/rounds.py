@@ -44,6 +44,8 @@ def commit(state: TaskState, plan: Plan, terms: dict[str, Terms]) -> TaskState:
         state,
         route=state.planning.floor,
         refused=0,
+        escalated=False,
+        because="",
         parks=0,
         faults=(),
         instructions=(),

@@ -102,6 +102,7 @@ class Spent(Message):
     planning_calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     cost_usd: float = 0.0
 
 
@@ -112,6 +113,10 @@ class Planning(Message):
     are down; ``replies`` and ``spent_errors`` are for the scripted model; ``refused``: refusals in a row by this model;
     ``parks``: how often every model was down in a row, ``parked_at``: since when; ``faults`` and ``instructions`` go to
     the planner; ``candidate``: a plan that waits for a person's word; ``last_input``: tokens of the last prompt.
+    ``purpose``: of the calls under way (core.routing); ``escalated``: whether only the strong model will do;
+    ``because``: why the model in use is not the first of its route; ``asked``: the last choice, in words;
+    ``refusing``: models that gave a definite no, which are not asked again before the owner says so;
+    ``waived_on``: a day on which the owner lets the task go beyond the budgets of a day.
     """
 
     call: int = 0
@@ -129,6 +134,12 @@ class Planning(Message):
     without_tools: tuple[str, ...] = ()
     candidate: Plan | None = None
     candidate_terms: dict[str, Terms] = {}
+    purpose: str = ""
+    escalated: bool = False
+    because: str = ""
+    asked: str = ""
+    refusing: tuple[str, ...] = ()
+    waived_on: str = ""
 
 
 class Folded(Message):

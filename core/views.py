@@ -41,6 +41,7 @@ class UsageView(Record):
     input_tokens: int
     output_tokens: int
     cost_usd: float
+    cached_tokens: int = 0
 
 
 class EffectView(Record):
@@ -94,10 +95,11 @@ class StatusView(Record):
     goal: str
     round: int
     last_not_accepted: str
+    asked: str = ""
 
 
 class RequestView(Record):
-    """One entry of the answer of the query `requests`."""
+    """One entry of the answer of the query `requests`. `resumes_at`: the task goes on by itself then."""
 
     id: str
     kind: RequestKind
@@ -122,6 +124,7 @@ class RequestView(Record):
     remind_at: datetime | None
     escalate_at: datetime | None
     expires_at: datetime | None
+    resumes_at: datetime | None = None
 
 
 def status_of(state: TaskState) -> Status:
@@ -197,6 +200,7 @@ def status_view(state: TaskState) -> StatusView:
         goal=state.spec.goal[:2000],
         round=state.round,
         last_not_accepted=state.unaccepted[-1] if state.unaccepted else "",
+        asked=state.planning.asked,
     )
 
 
@@ -245,6 +249,7 @@ def result_view(state: TaskState) -> TaskResult:
             input_tokens=state.spent.input_tokens,
             output_tokens=state.spent.output_tokens,
             cost_usd=state.spent.cost_usd,
+            cached_tokens=state.spent.cached_tokens,
         ),
         rounds=state.round,
     )

@@ -30,9 +30,11 @@ from core.receipts import (
     Twin,
 )
 from core.record import Json
+from core.spending import Admission, Breaker, CallEnd, Cap, Grouping, ModelCall, UsageLine
 from ledger.blobs import split
 from ledger.columns import copied, legible, utc
 from ledger.marks import check_consumer, check_total
+from ledger.memory_calls import MemoryCalls
 from ledger.memory_switches import MemorySwitches
 from ledger.memory_tasks import MemoryTasks
 from ledger.opening import utc_now
@@ -48,6 +50,7 @@ class MemoryLedger:
         self._rows: dict[str, Row] = {}
         self._tasks = MemoryTasks()
         self._switches = MemorySwitches()
+        self._calls = MemoryCalls()
         self._visits: Counter[tuple[str, str]] = Counter()
         self._approvals: dict[str, str] = {}
         self._totals: dict[tuple[str, str], int] = {}
@@ -297,6 +300,19 @@ class MemoryLedger:
 
     def _counts(self, row: Row) -> bool:
         return row.written_off or row.state not in (RowState.FAILED, RowState.CANCELLED)
+
+    async def reserve_call(self, call: ModelCall, caps: Sequence[Cap]) -> Admission:
+        return self._calls.reserve(call, caps, self._now())
+
+    async def settle_call(self, call_id: str, end: CallEnd, line: Line) -> None:
+        self._calls.settle(call_id, end, self._now())
+        await self.record(line)
+
+    async def breakers(self) -> list[Breaker]:
+        return self._calls.breakers()
+
+    async def usage(self, by: Grouping, since: datetime | None = None) -> list[UsageLine]:
+        return self._calls.usage(by, since)
 
     async def keep(self, task_id: str, body: bytes) -> str:  # noqa: ARG002
         return self._keep(body)

@@ -31,8 +31,8 @@ def create_tables(db: Connection, where: str) -> None:
             f"the ledger {where} was made by a later release (layout {version}, this one knows {VERSION}): "
             "update Lastmile, or point `ledger` to another database"
         )
+    metadata.create_all(db)  # also what a later release of this layout added: an earlier one does not miss it
     if version is None:
-        metadata.create_all(db)
         db.execute(insert(schema).values(id=1, version=VERSION))
     elif version < VERSION:
         _upgrade(db)
@@ -44,7 +44,6 @@ def _upgrade(db: Connection) -> None:
     Layout 2 binds a task to one run. Workers of the earlier release should be stopped first: they go on working on the
     upgraded tables, but do not heed what is new in them (epochs, stops).
     """
-    metadata.create_all(db)
     for statement in _TO_2:
         db.execute(text(statement))
     unsettled.create(db, checkfirst=True)

@@ -7,7 +7,8 @@ from typing import Literal, Self
 
 from core.receipts import Approval, Claim, Line, Move, Reservation, Row, Settlement, Stop, TaskRow, Total
 from core.record import Json
-from ledger import audit, blobs, claims, marks, rows, sending, settling, switches, tasks, visits
+from core.spending import Admission, Breaker, CallEnd, Cap, Grouping, ModelCall, UsageLine
+from ledger import audit, blobs, breakers, calls, claims, marks, rows, sending, settling, switches, tasks, visits
 from ledger.store import Store
 
 
@@ -130,6 +131,18 @@ class SqlLedger:
 
     async def spent(self, bucket: str, besides: str) -> int:
         return await self._store.read(lambda db: marks.spent(db, bucket, besides))
+
+    async def reserve_call(self, call: ModelCall, caps: Sequence[Cap]) -> Admission:
+        return await self._store.write(lambda db: calls.reserve(db, call, caps, self._now()))
+
+    async def settle_call(self, call_id: str, end: CallEnd, line: Line) -> None:
+        await self._store.write(lambda db: calls.settle(db, call_id, end, line, self._now()))
+
+    async def breakers(self) -> list[Breaker]:
+        return await self._store.read(breakers.all_breakers)
+
+    async def usage(self, by: Grouping, since: datetime | None = None) -> list[UsageLine]:
+        return await self._store.read(lambda db: calls.usage(db, by, since))
 
     async def keep(self, task_id: str, body: bytes) -> str:
         return await self._store.write(lambda db: blobs.keep(db, task_id, body, self._now()))

@@ -3,7 +3,7 @@
 ``effects`` holds one row per intended effect, ``approvals`` one per consumed answer, ``totals`` what calls reserve of a
 capped sum, ``blobs`` results that are too large for a row, ``lines`` the audit, ``tasks`` what each task is bound to,
 ``runs`` every run that a task was ever bound to, ``stops`` the kill switches that are on, ``visits`` how often attempts
-began that never ended.
+began that never ended, ``calls`` one row per attempt at a model call, ``breakers`` the providers that failed last time.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
@@ -145,6 +145,45 @@ stops = Table(
     Column("by", Words, nullable=False),
     Column("reason", Words, nullable=False),
     Column("at", Instant, nullable=False),
+)
+
+calls = Table(
+    "lastmile_calls",
+    metadata,
+    Column("seq", _serial, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("task_id", Text, nullable=False),
+    Column("chain", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("tenant", Words, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("purpose", String(16), nullable=False),
+    Column("call", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("reserved_at", Instant, nullable=False),
+    Column("settled_at", Instant),
+    Column("tokens", BigInteger, nullable=False),
+    Column("micro_usd", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False, default=0),
+    Column("cached_tokens", BigInteger, nullable=False, default=0),
+    Column("output_tokens", BigInteger, nullable=False, default=0),
+    Column("latency_ms", BigInteger, nullable=False, default=0),
+)
+# with what is summed up, so that a sum reads the index alone
+Index("lastmile_calls_of_agent", calls.c.day, calls.c.agent, calls.c.tokens, calls.c.micro_usd)
+Index("lastmile_calls_of_tenant", calls.c.day, calls.c.tenant, calls.c.tokens, calls.c.micro_usd)
+Index("lastmile_calls_of_task", calls.c.task_id, calls.c.chain, calls.c.tokens, calls.c.micro_usd)
+
+breakers = Table(
+    "lastmile_breakers",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("open_until", Instant),
+    Column("reason", Words, nullable=False),
 )
 
 visits = Table(

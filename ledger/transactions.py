@@ -110,9 +110,13 @@ class ToolDatabases:
 
     async def _first_use(self, database: str) -> AsyncEngine:
         engine = await self._connect(database)
-        with as_ledger_down(_named(database)):
-            async with engine.begin() as connection:
-                await connection.run_sync(_create_table)
+        try:
+            with as_ledger_down(_named(database)):
+                async with engine.begin() as connection:
+                    await connection.run_sync(_create_table)
+        except BaseException:
+            await engine.dispose()
+            raise
         return engine
 
     async def _connect(self, database: str) -> AsyncEngine:

@@ -2,8 +2,9 @@
 
 import time
 
-from core.ports import Reply, Usage
+from core.ports import Reply
 from core.record import Record
+from core.spending import Usage
 from llm.sorting import Endpoint, Trouble, quote, sort_status
 from llm.wire import Fault, decode
 

@@ -15,8 +15,9 @@ from pydantic import NonNegativeInt, ValidationError
 
 from core.briefing import Prompt
 from core.errors import PlannerDown
-from core.ports import Reply, Usage
+from core.ports import Reply
 from core.record import Record
+from core.spending import Usage
 from llm.answers import Answer, cut_off, other_kind, refused, reply_to
 from llm.prompt import Rendered, render
 from llm.sorting import Endpoint, Trouble, no_answer, no_time, quote, sort_status
@@ -101,11 +102,12 @@ class _Body(Record):
     def counted(self) -> Usage:
         """Count all input as input: here, unlike at OpenAI, what was cached is not part of `input_tokens`."""
         usage = self.usage or _Usage()
-        cached = usage.cache_read_input_tokens or 0
+        cached, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
         return Usage(
-            input_tokens=usage.input_tokens + cached + (usage.cache_creation_input_tokens or 0),
+            input_tokens=usage.input_tokens + cached + written,
             output_tokens=usage.output_tokens,
             cached_tokens=cached,
+            written_tokens=written,
         )
 
     def _text(self) -> str | Fault:

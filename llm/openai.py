@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Literal, assert_never
 
 import httpx2
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI, OpenAIError
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI, OpenAIError, omit
 from pydantic import ValidationError
 
 from core.briefing import Prompt
@@ -29,14 +29,25 @@ class OpenAIPlanner:
     """One model.
 
     ``model``: its name at the provider. ``timeout``: for the whole answer; afterwards the provider counts as busy.
+    ``has_cache_key``: whether to name the stable part of the prompt, so that calls which share it meet in one cache.
     """
 
-    def __init__(self, client: AsyncOpenAI, model: str, endpoint: Endpoint, *, api: Api, timeout: timedelta) -> None:
+    def __init__(
+        self,
+        client: AsyncOpenAI,
+        model: str,
+        endpoint: Endpoint,
+        *,
+        api: Api,
+        timeout: timedelta,
+        has_cache_key: bool = False,
+    ) -> None:
         self._client = client
         self._model = model
         self._endpoint = endpoint
         self._api = api
         self._timeout = timeout
+        self._has_cache_key = has_cache_key
 
     async def propose(self, prompt: Prompt) -> Reply:
         started = time.monotonic()
@@ -55,11 +66,13 @@ class OpenAIPlanner:
         return reply_to(answer, self._endpoint, started=started)
 
     async def _ask(self, prompt: Prompt) -> Answer:
+        rendered, limit = render(prompt), prompt.max_output_tokens
+        key = rendered.cache_key if self._has_cache_key else omit
         match self._api:
             case "responses":
-                return await openai_responses.ask(self._client, self._model, render(prompt), prompt.max_output_tokens)
+                return await openai_responses.ask(self._client, self._model, rendered, limit, key)
             case "chat":
-                return await openai_chat.ask(self._client, self._model, render(prompt), prompt.max_output_tokens)
+                return await openai_chat.ask(self._client, self._model, rendered, limit, key)
             case other:
                 assert_never(other)
 

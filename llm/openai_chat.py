@@ -1,17 +1,19 @@
 """OpenAI's chat completions: how a plan is asked for, and how the answer is read. Most other servers speak this one."""
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, Omit
 from pydantic import Field, NonNegativeInt
 
-from core.ports import Usage
 from core.record import Json, Record
+from core.spending import Usage
 from llm.answers import Answer, cut_off, other_kind, refused
 from llm.openai_responses import schema_for
 from llm.prompt import Rendered
 from llm.wire import Fault
 
 
-async def ask(client: AsyncOpenAI, model: str, rendered: Rendered, max_output_tokens: int) -> Answer:
+async def ask(
+    client: AsyncOpenAI, model: str, rendered: Rendered, max_output_tokens: int, cache_key: str | Omit
+) -> Answer:
     """Send one request and read its answer. Raises what the SDK raises, and ValidationError for a malformed body."""
     raw = await client.chat.completions.with_raw_response.create(
         model=model,
@@ -24,6 +26,7 @@ async def ask(client: AsyncOpenAI, model: str, rendered: Rendered, max_output_to
             "json_schema": {"name": "plan", "strict": True, "schema": schema_for(model)},
         },
         max_completion_tokens=max_output_tokens,
+        prompt_cache_key=cache_key,
     )
     body = _Body.model_validate_json(raw.content)
     return Answer(outcome=body.outcome(max_output_tokens), usage=body.counted(), id=raw.request_id or body.id)

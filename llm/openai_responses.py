@@ -1,10 +1,10 @@
 """OpenAI's Responses API: how a plan is asked for, and how the answer is read."""
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, Omit
 from pydantic import NonNegativeInt
 
-from core.ports import Usage
 from core.record import Record
+from core.spending import Usage
 from llm.answers import Answer, cut_off, other_kind, refused
 from llm.prompt import Rendered
 from llm.sorting import Trouble
@@ -14,7 +14,9 @@ _PASSING = frozenset({"server_error", "rate_limit_exceeded"})
 _UNAVAILABLE = 503
 
 
-async def ask(client: AsyncOpenAI, model: str, rendered: Rendered, max_output_tokens: int) -> Answer:
+async def ask(
+    client: AsyncOpenAI, model: str, rendered: Rendered, max_output_tokens: int, cache_key: str | Omit
+) -> Answer:
     """Send one request and read its answer. Raises what the SDK raises, and ValidationError for a malformed body."""
     raw = await client.responses.with_raw_response.create(
         model=model,
@@ -22,6 +24,7 @@ async def ask(client: AsyncOpenAI, model: str, rendered: Rendered, max_output_to
         input=rendered.variable,
         text={"format": {"type": "json_schema", "name": "plan", "strict": True, "schema": schema_for(model)}},
         max_output_tokens=max_output_tokens,
+        prompt_cache_key=cache_key,
         store=False,
     )
     body = _Body.model_validate_json(raw.content)

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx2
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
@@ -27,13 +28,21 @@ from llm.sorting import Endpoint
 OPENAI_KEY, ANTHROPIC_KEY = "OPENAI_API_KEY", "ANTHROPIC_API_KEY"
 _OPENAI_URL, _ANTHROPIC_URL = "https://api.openai.com/v1", "https://api.anthropic.com"
 _NO_KEY = "none-needed"
+_WAITS = httpx2.Timeout(None, connect=3.0)
+"""Seconds for a connection: one that is not there after 3 will hardly come. Each planner bounds its whole answer."""
 
 
 class ModelAccess(Record):
-    """How a model is reached. ``base_url``: None means the vendor's own; ``api``: for `openai:` models only."""
+    """How a model is reached. ``base_url``: None means the vendor's own; ``api``: for `openai:` models only.
+
+    ``timeout``: for a whole answer, None = as for all. ``prompt_cache_key``: whether OpenAI's field of this name is
+    sent, None = to OpenAI itself, since other servers may refuse it.
+    """
 
     base_url: str | None = None
     api: Api = "responses"
+    timeout: timedelta | None = None
+    prompt_cache_key: bool | None = None
 
 
 class Planners:
@@ -49,7 +58,7 @@ class Planners:
         models: Mapping[str, ModelAccess],
         environ: Mapping[str, str],
         folder: Path,
-        timeout: timedelta = timedelta(seconds=120),
+        timeout: timedelta = timedelta(seconds=60),
     ) -> None:
         self._models = models
         self._environ = environ
@@ -85,10 +94,16 @@ class Planners:
         endpoint = _endpoint(name, _OPENAI_URL if access.base_url is None else access.base_url, OPENAI_KEY)
         if endpoint.url not in self._openai:
             key = self._key(endpoint)
-            self._openai[endpoint.url] = AsyncOpenAI(
-                api_key=key, base_url=endpoint.url, timeout=self._timeout.total_seconds(), max_retries=0
-            )
-        return OpenAIPlanner(self._openai[endpoint.url], model, endpoint, api=access.api, timeout=self._timeout)
+            self._openai[endpoint.url] = AsyncOpenAI(api_key=key, base_url=endpoint.url, timeout=_WAITS, max_retries=0)
+        has_key = access.base_url is None if access.prompt_cache_key is None else access.prompt_cache_key
+        return OpenAIPlanner(
+            self._openai[endpoint.url],
+            model,
+            endpoint,
+            api=access.api,
+            timeout=access.timeout or self._timeout,
+            has_cache_key=has_key,
+        )
 
     def _get_anthropic(self, name: str, model: str) -> Planner:
         access = self._models.get(name, ModelAccess())
@@ -96,9 +111,10 @@ class Planners:
         if endpoint.url not in self._anthropic:
             key = self._key(endpoint)
             self._anthropic[endpoint.url] = AsyncAnthropic(
-                api_key=key, base_url=endpoint.url, timeout=self._timeout.total_seconds(), max_retries=0
+                api_key=key, base_url=endpoint.url, timeout=_WAITS, max_retries=0
             )
-        return AnthropicPlanner(self._anthropic[endpoint.url], model, endpoint, timeout=self._timeout)
+        timeout = access.timeout or self._timeout
+        return AnthropicPlanner(self._anthropic[endpoint.url], model, endpoint, timeout=timeout)
 
     def _key(self, endpoint: Endpoint) -> str:
         # a line break at the end is what reading a key from a file leaves

@@ -5,6 +5,7 @@ or turn text round is written as a ``\uXXXX`` escape: nothing is lost, nothing i
 can close the block that marks it as data.
 """
 
+import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable
@@ -74,6 +75,11 @@ class Rendered(Record):
 
     stable: str
     variable: str
+
+    @property
+    def cache_key(self) -> str:
+        """Name the stable part: the same for all tasks of an agent, and no secret."""
+        return f"lastmile-{hashlib.sha256(self.stable.encode()).hexdigest()[:32]}"
 
 
 def render(prompt: Prompt) -> Rendered:

@@ -23,8 +23,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, Valid
 
 from core.briefing import Prompt
 from core.errors import PlannerBusy, PlannerDown
-from core.ports import Reply, Usage
+from core.ports import Reply
 from core.record import Input, Json, Record
+from core.spending import Usage
 from llm.answers import refused
 from llm.wire import Fault, NotJson, decode, parse
 

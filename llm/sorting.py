@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Self
 
+import httpx2
+
 from core.errors import PlannerBusy, PlannerDown
 from core.record import Record
 from llm.prompt import plain
@@ -57,19 +59,28 @@ def sort_status(endpoint: Endpoint, trouble: Trouble, headers: Mapping[str, str]
         return PlannerDown(f"{endpoint.model}: the account is out of credit; top it up or use another model")
     if trouble.status in _BUSY:
         return PlannerBusy(
-            f"{endpoint.model}: {endpoint.url} answered {trouble.status}{_said(trouble)}", retry_after(headers)
+            f"{endpoint.model}: {endpoint.url} answered {trouble.status}{_said(trouble)}",
+            retry_after(headers),
+            is_outage=trouble.status >= 500,
         )
     return PlannerDown(f"{endpoint.model}: {_way_out(endpoint, trouble)}")
 
 
 def no_answer(endpoint: Endpoint, error: BaseException) -> PlannerBusy:
-    """Describe an answer that did not come, was cut, or is not what the protocol says."""
-    return PlannerBusy(f"{endpoint.model}: no usable answer from {endpoint.url} ({type(error).__name__})")
+    """Describe an answer that did not come, was cut, or is not what the protocol says.
+
+    Only where no connection was made is it certain that there is nothing to pay.
+    """
+    was_sent = not isinstance(error.__cause__ or error, (httpx2.ConnectError, httpx2.ConnectTimeout))
+    what = type(error).__name__ if was_sent else "no connection"
+    text = f"{endpoint.model}: no usable answer from {endpoint.url} ({what})"
+    return PlannerBusy(text, is_outage=True, may_have_cost=was_sent)
 
 
 def no_time(endpoint: Endpoint, limit: timedelta) -> PlannerBusy:
     """Describe an answer that did not come in time."""
-    return PlannerBusy(f"{endpoint.model}: no answer from {endpoint.url} within {limit.total_seconds():g} s")
+    text = f"{endpoint.model}: no answer from {endpoint.url} within {limit.total_seconds():g} s"
+    return PlannerBusy(text, is_outage=True, may_have_cost=True)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

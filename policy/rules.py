@@ -30,7 +30,10 @@ class TotalRule(Input):
 
 
 class Rule(Input):
-    """One ``[[policy]]`` table. ``tool`` is a name or a pattern with ``*``; ``when`` is CEL, None = always."""
+    """One ``[[policy]]`` table. ``tool`` is a name or a pattern with ``*``; ``when`` is CEL, None = always.
+
+    ``stakes = "high"``: only the strong model may plan calls of these tools, whatever `when` says.
+    """
 
     tool: str = Field(min_length=1)
     when: str | None = None
@@ -39,6 +42,7 @@ class Rule(Input):
     quorum: PositiveInt = 1
     reason: str = ""
     total: TotalRule | None = None
+    stakes: Literal["high"] | None = None
 
 
 class Rules:

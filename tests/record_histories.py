@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from core.errors import LedgerDown
 from core.profile import EndStatus, Ladder, Limits
 from core.receipts import Row, Settlement
 from core.record import Json
+from core.spending import DayBudget
 from ledger.memory import MemoryLedger
 from tests.workflows import resets
 from tests.workflows.doomed import Till, kill, kill_in_mid_effect, spawn, world_in
@@ -236,6 +238,32 @@ async def receipt_kept(world: World, shop: Shop) -> Handle:
     return handle
 
 
+async def strong(world: World, shop: Shop) -> Handle:
+    """A cheap plan calls a tool of high stakes, so the strong model plans; the cheap one does again afterwards."""
+    shop.refuse.add("pay")
+    world.agent("desk", shop.tools, [PAY, PAY, MAIL], [MAIL, PAY])
+    _route(world, strong=1, high_stakes=("pay",))
+    return await world.start("strong", **WISH)
+
+
+async def over_budget(world: World, shop: Shop) -> Handle:
+    """The budget of the day does not hold the first call, and the owner lets the task go on."""
+    world.agent("desk", shop.tools, [MAIL])
+    _route(world, budget=DayBudget(tokens_per_day=100))
+    handle = await world.start("over_budget", **WISH)
+    await until(handle, "AWAITING_PERSON")
+    await handle.signal("answer", {"choice": "retry", "by": "lead"})
+    return handle
+
+
+def _route(world: World, strong: int = 0, high_stakes: tuple[str, ...] = (), budget: DayBudget | None = None) -> None:
+    """Have the agent's models chosen as those of a folder are."""
+    agent = world.agents["desk"]
+    chosen = {"routed": True, "strong": agent.profile.route[strong].name, "high_stakes": high_stakes}
+    profile = agent.profile.model_copy(update=chosen)
+    world.agents["desk"] = replace(agent, profile=profile, budget=budget or DayBudget())
+
+
 class Unwritable(MemoryLedger):
     """Takes no receipt for 6 s."""
 
@@ -274,6 +302,8 @@ SCENARIOS: Mapping[str, Scenario] = {
         undone,
         refreshed,
         receipt_kept,
+        strong,
+        over_budget,
     )
 }
 

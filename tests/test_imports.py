@@ -1,6 +1,7 @@
 """The table of 1-architecture, enforced: everything points at `core`, and only `worker.py` knows everybody."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -34,7 +35,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "workflows": frozenset({"core", "activities", "temporalio", "pydantic"}),
     "activities": frozenset({"core", "temporalio", "structlog"}),
     "llm": frozenset({"core", "pydantic", "openai", "anthropic", "httpx2"}),
-    "tools": frozenset({"core", "pydantic", "pydantic_core"}),
+    # from `anyio` on: only in tools/mcp
+    "tools": frozenset(
+        {"core", "pydantic", "pydantic_core", "anyio", "httpx2", "jsonschema", "mcp", "mcp_types", "structlog"}
+    ),
     "policy": frozenset({"core", "pydantic", "pydantic_core", "cel_expr_python"}),
     "ledger": frozenset({"core", "sqlalchemy", "asyncpg"}),
     "notices": frozenset({"core", "structlog", "httpx"}),
@@ -44,7 +48,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         {"core", "workflows", "ledger", "config", "demo", "worker", "temporalio", "pydantic", "rich", "typer"}
     ),
     "demo": frozenset({"core", "aiohttp", "aiosmtpd", "httpx", "localstripe", "stripe"}),
-    "agents": frozenset({"tools", "pydantic", "httpx", "sqlalchemy", "stripe"}),
+    # `mcp`, `mcp_types`: a server that an agent starts as a program of its own
+    "agents": frozenset({"tools", "pydantic", "httpx", "sqlalchemy", "stripe", "mcp", "mcp_types"}),
     "tools/openapi": frozenset(
         {"core", "tools", "pydantic", "httpx", "httpcore", "jsonschema", "openapi_pydantic", "yaml"}
     ),
@@ -152,6 +157,21 @@ def test_checking_of_schemas_is_not_reached_from_the_workflow(start: str) -> Non
 @pytest.mark.parametrize(("package", "only_in"), [("jsonschema", "checking.py"), ("rfc8785", "names.py")])
 def test_library_is_used_in_one_place_of_the_core(package: str, only_in: str) -> None:
     assert [path.name for path in files("core") if package in imported(path)] == [only_in]
+
+
+@pytest.mark.parametrize("package", ["anyio", "httpx2", "jsonschema", "mcp", "mcp_types", "structlog"])
+def test_what_mcp_needs_is_imported_in_its_folder_only(package: str) -> None:
+    found = {path.parent.relative_to(ROOT / "tools") for path in files("tools") if package in imported(path)}
+    assert found == {Path("mcp")}
+
+
+@pytest.mark.parametrize("start", ["config.agents", "config.mcp_servers", "tools.mcp.session"])
+def test_sdk_of_mcp_is_not_loaded_before_a_session_begins(start: str) -> None:
+    code = f"import sys, {start}; print(sorted({{'mcp', 'mcp_types', 'httpx2'}} & set(sys.modules)))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout == "[]\n"
 
 
 def test_only_the_command_line_and_tests_know_the_composition_root() -> None:

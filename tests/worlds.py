@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -223,6 +223,17 @@ def plan(*steps: Json, answer: str | None = "done", **more: Json) -> dict[str, J
 def ref(step_id: str, path: str = "") -> dict[str, str]:
     """Write a reference."""
     return {"$from": step_id, "path": path}
+
+
+async def ask(handle: WorkflowHandle[Any, Any], query: str) -> Any:
+    """Query a task; again when the task was just about to go on."""
+    while True:
+        try:
+            return await handle.query(query)
+        except WorkflowQueryFailedError as error:
+            if names.ASK_AGAIN not in str(error):
+                raise
+            await asyncio.sleep(0.05)
 
 
 async def until(handle: WorkflowHandle[Any, Any], *statuses: str, seconds: float = 60) -> dict[str, Json]:

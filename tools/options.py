@@ -17,8 +17,8 @@ _TEXTS = ("fallback", "database", "approve_hint")
 _KNOWN = ("effect", "identity", *_DURATIONS, *_COUNTS, *_TEXTS)
 
 
-class Named(Protocol):
-    """The arguments of a tool of any source: all of them, and those in the model's own words."""
+class Arguments(Protocol):
+    """The names of a tool's arguments, and those of them that are free text."""
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -27,11 +27,11 @@ class Named(Protocol):
 
 
 class Options:
-    """The options of one declaration. ``fail`` raises ConfigError about the tool; ``parser`` knows its arguments."""
+    """The options of one declaration. ``fail`` raises what is wrong with the tool; ``arguments``: what it takes."""
 
-    def __init__(self, fail: Fail, parser: Named, options: Mapping[str, Any]) -> None:
+    def __init__(self, fail: Fail, arguments: Arguments, options: Mapping[str, Any]) -> None:
         self._fail = fail
-        self._parser = parser
+        self._arguments = arguments
         self._options = {name: value for name, value in options.items() if value is not None}
 
     def read(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Options:
         return {name: self._options[name] for name in names if name in self._options}
 
     def _identity(self, effect: Effect) -> tuple[str, ...] | None:
-        names, free_text = self._parser.names, self._parser.free_text
+        names, free_text = self._arguments.names, self._arguments.free_text
         if "identity" in self._options:
             return self._named_identity(self._options["identity"])
         rest = tuple(name for name in names if name not in free_text)
@@ -79,12 +79,12 @@ class Options:
         return rest if free_text else None
 
     def _named_identity(self, chosen: Any) -> tuple[str, ...]:
-        if not isinstance(chosen, (list, tuple)) or not all(name in self._parser.names for name in chosen):
+        if not isinstance(chosen, (list, tuple)) or not all(name in self._arguments.names for name in chosen):
             self._fail(f"identity={chosen!r} has to be a tuple of names of arguments; they are: {self._names()}")
         return tuple(chosen)
 
     def _names(self) -> str:
-        return ", ".join(self._parser.names) or "none"
+        return ", ".join(self._arguments.names) or "none"
 
     def _check_pairs(self, effect: Effect, fields: Mapping[str, Any]) -> None:
         if (effect is Effect.TRANSACTIONAL) != ("database" in fields):
@@ -101,7 +101,7 @@ class Options:
             places = [name for _, name, _, _ in string.Formatter().parse(hint or "") if name is not None]
         except ValueError as error:
             self._fail(f"approve_hint cannot be read ({error}); a brace itself is written {{{{")
-        if unknown := [name for name in places if name not in self._parser.names]:
+        if unknown := [name for name in places if name not in self._arguments.names]:
             self._fail(f"approve_hint names {', '.join(map(repr, unknown))}; the arguments are: {self._names()}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
+from core.contract import Contract
 from core.errors import ConfigError
 from tools.declaration import Declaration
 from tools.python_tool import PythonTool
@@ -44,8 +45,10 @@ def build_tools(declarations: Iterable[Declaration]) -> dict[str, PythonTool | U
         standing = tools.setdefault(declaration.name, PythonTool(declaration))
         if standing.declaration is not declaration:
             declaration.fail(f"there is another tool of this name: {standing}; rename one")
+    contracts = {name: tool.contract for name, tool in tools.items()}
     for tool in tools.values():
-        _check_fallback(tool, tools)
+        if problem := fallback_fault(tool.contract, contracts):
+            tool.declaration.fail(problem)
     return {each.contract.name: each for tool in tools.values() for each in _with_undo(tool)}
 
 
@@ -54,20 +57,18 @@ def _with_undo(tool: PythonTool) -> list[PythonTool | UndoTool]:
     return [tool] if undoing is None else [tool, UndoTool(tool.declaration, undoing, tool.contract)]
 
 
-def _check_fallback(tool: PythonTool, tools: Mapping[str, PythonTool]) -> None:
-    """Check that a fallback can take over: it is called with the very same arguments."""
-    if (name := tool.contract.fallback) is None:
-        return
-    if name not in tools or name == tool.contract.name:
-        tool.declaration.fail(f"fallback={name!r} is no other tool of this agent; they are: {', '.join(tools)}")
-    other = tools[name].contract.args_schema
-    ours = tool.contract.args_schema
+def fallback_fault(contract: Contract, contracts: Mapping[str, Contract]) -> str:
+    """Say why the fallback of a tool cannot take over; "" when it can: it is called with the very same arguments."""
+    if (name := contract.fallback) is None:
+        return ""
+    if name not in contracts or name == contract.name:
+        return f"fallback={name!r} is no other tool of this agent; they are: {', '.join(contracts)}"
+    other, ours = contracts[name].args_schema, contract.args_schema
     lacking = set(other.get("required", [])) - set(ours["properties"])
     unknown = set(ours["properties"]) - set(other["properties"])
     if lacking or unknown:
-        tool.declaration.fail(
-            f"fallback={name!r} takes other arguments ({', '.join(sorted(lacking | unknown))}); give both the same"
-        )
+        return f"fallback={name!r} takes other arguments ({', '.join(sorted(lacking | unknown))}); give both the same"
+    return ""
 
 
 def _open_package(agent: str, folder: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, RetryState
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, RetryState, TimeoutType
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from core import answers, machine, names, orders, views
 from core.card import card
@@ -32,6 +33,7 @@ from core.messages import (
     NotUnderstood,
     OpenTask,
     OutcomeNotVerified,
+    PlannerUnavailable,
     ProposePlan,
     TimePassed,
     ToolRefused,
@@ -127,14 +129,7 @@ class AgentTask:
                 opening = orders.open_order(state, workflow.info().first_execution_run_id)
                 return await self._local(names.OPEN_TASK, opening, OPENED)
             case ProposePlan():
-                order = orders.plan_order(state, command)
-                raw = await workflow.execute_activity(
-                    names.PROPOSE_PLAN,
-                    order,
-                    result_type=RawValue,
-                    **options.planning(f"round {order.briefing.round}, {order.model}"),
-                )
-                return PLANNED.read(raw).model_copy(update={"call": command.call})
+                return await self._plan(state, command)
             case CallTool():
                 return await self._call(state, command)
             case Notify():
@@ -154,6 +149,21 @@ class AgentTask:
                 verdict = await self._local(names.CONCLUDE, conclusion, CONCLUDED)
                 return verdict.model_copy(update={"entry": command.entry})
         raise AssertionError(command)
+
+    async def _plan(self, state: TaskState, command: ProposePlan) -> Event:
+        order = orders.plan_order(state, command, workflow.info().first_execution_run_id)
+        queue = order.offer.queue if order.offer else ""
+        summary = f"round {order.briefing.round}, {order.model}"
+        try:
+            raw = await workflow.execute_activity(
+                names.PROPOSE_PLAN, order, result_type=RawValue, **options.planning(summary, queue)
+            )
+        except ActivityError as error:
+            if not _was_not_taken(error):
+                raise
+            reason = f"nobody took the call from the task queue {queue!r} within {options.QUEUE_PATIENCE.seconds} s"
+            return PlannerUnavailable(model=order.model, call=command.call, reason=reason, attempts=0)
+        return PLANNED.read(raw).model_copy(update={"call": command.call})
 
     async def _local(self, activity: str, order: object, reports: Reports) -> Event:
         return reports.read(
@@ -319,6 +329,11 @@ class AgentTask:
         for event in self._inbox:
             state = machine.apply(state, event, workflow.now())
         return state
+
+
+def _was_not_taken(error: ActivityError) -> bool:
+    cause = error.cause
+    return isinstance(cause, ActivityTimeout) and cause.type is TimeoutType.SCHEDULE_TO_START
 
 
 def _was_called_back(error: ActivityError) -> bool:

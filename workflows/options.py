@@ -28,9 +28,18 @@ DRAIN = timedelta(seconds=30)
 _MAX_SUMMARY = 200
 
 
-def planning(summary: str) -> ActivityConfig:
-    """One model call; the activity answers "unavailable" by itself after the attempts that its order allows."""
+QUEUE_PATIENCE = timedelta(seconds=30)
+"""How long a planning call may wait on the queue of its provider: for a worker, or for its rate limit."""
+
+
+def planning(summary: str, queue: str = "") -> ActivityConfig:
+    """One model call; the activity answers "unavailable" by itself after the attempts that its order allows.
+
+    ``queue``: the task queue of its provider, "" = that of the task. Nobody may be polling that one, so a call that is
+    not taken is given up, and the next model asked.
+    """
     return ActivityConfig(
+        **({"task_queue": queue, "schedule_to_start_timeout": QUEUE_PATIENCE} if queue else {}),
         start_to_close_timeout=timedelta(minutes=5),
         heartbeat_timeout=timedelta(seconds=10),
         retry_policy=RetryPolicy(

@@ -11,7 +11,8 @@ from activities import Planning
 from core.briefing import Briefing, Prompt
 from core.errors import PlannerBusy, PlannerDown
 from core.messages import PlannerUnavailable, PlanOrder, PlanProposed, PlanRefused, PlanReport
-from core.ports import Planner, Reply, Usage
+from core.ports import Planner, Reply
+from core.spending import Usage
 from tests.activities.bench import TASK, Bench
 
 PLAN = {
@@ -139,5 +140,5 @@ async def test_amended_wish_is_written_before_anything_of_it_is_called(bench: Be
 
 
 async def test_reply_that_was_paid_for_is_not_thrown_away_for_a_line_of_the_audit(bench: Bench) -> None:
-    bench.ledger.faults["record"] = ["down"]
+    bench.ledger.faults["settle_call"] = ["down"]
     assert isinstance(await propose(bench, Model([PLAN]), order()), PlanProposed)

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from config.agent_file import AgentFile, LadderTable, LimitsTable
 from config.agents import AgentFolders, load_agents
+from config.routes import RoutesTable
 from config.settings import Settings
 from core.errors import CallerError, ConfigError
 from core.ports import Agent, Agents, Case, Do
 from core.profile import EndStatus, Ladder, Limits, Model
+from core.spending import DayBudget
 from policy.rules import Rule, TotalRule
 from tests.config.documents import documents
 
@@ -120,8 +122,8 @@ def test_documented_example_is_loaded(tmp_path: Path) -> None:
 
 def test_route_carries_prices_and_the_place_of_scripts(tmp_path: Path) -> None:
     assert agent(tmp_path, EXAMPLE).profile.route == (
-        Model(name="anthropic:NAME"),
-        Model(name="openai:NAME", input_usd_per_mtok=1.0, output_usd_per_mtok=4.0),
+        Model(name="anthropic:NAME", provider="anthropic"),
+        Model(name="openai:NAME", input_usd_per_mtok=1.0, output_usd_per_mtok=4.0, provider="openai"),
         Model(name=f"scripted:{tmp_path}/agents/desk/script.json"),
     )
 
@@ -225,7 +227,6 @@ def test_folder_whose_name_is_no_name_is_refused(tmp_path: Path) -> None:
         (f"{LEAST}instructions = 'nope.md'", "agent.toml:3: instructions: "),
         (f"{LEAST}tools = ['nope.py']", "nope.py: there is no such file"),
         (f"{LEAST}tools = ['no.such.module']", "there is no such module"),
-        (f"{LEAST}[[mcp]]\nname = 'crm'", "agent.toml:3: mcp: tools of this source are not supported yet"),
         (f"{LEAST}[[openapi]]\nname = 'x'", "agent.toml:3: openapi[1].spec: is required and missing"),
         (
             f"{LEAST}[[policy]]\ntool = '*'\ndo = 'ask'\n[[policy]]\ntool = 'isue_refund'\ndo = 'deny'",
@@ -267,7 +268,7 @@ def test_faults_of_all_parts_are_named_at_once(tmp_path: Path) -> None:
 
 KEYS = (
     *AgentFile.model_fields, *LimitsTable.model_fields, *LadderTable.model_fields, *Rule.model_fields,
-    *TotalRule.model_fields, "require", "on",
+    *TotalRule.model_fields, *RoutesTable.model_fields, *DayBudget.model_fields, "require", "on",
 )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def load(folder: Path, text: str) -> Any:
 
 
 def problem(folder: Path, text: str) -> str:
-    return dict(load(folder, text).problems())["desk"]
+    return str(dict(load(folder, text).problems())["desk"])
 
 
 def test_operations_become_tools_with_the_effects_that_http_promises(folder: Path) -> None:

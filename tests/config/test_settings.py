@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.settings import ModelSettings, SettingsFile, Temporal, WorkerSettings, connect_options, load
+from config.settings import (
+    BudgetSettings,
+    ModelSettings,
+    ProviderSettings,
+    SettingsFile,
+    Temporal,
+    TenantSettings,
+    WorkerSettings,
+    connect_options,
+    load,
+)
 from core.errors import ConfigError
 from tests.config.documents import documents
 
@@ -236,6 +246,7 @@ def test_tls_can_be_switched(tmp_path: Path, switch: str) -> None:
 
 KEYS = (
     *SettingsFile.model_fields, *Temporal.model_fields, *ModelSettings.model_fields, *WorkerSettings.model_fields,
+    *ProviderSettings.model_fields, *BudgetSettings.model_fields, *TenantSettings.model_fields,
     "openai:x", "ana", "roles", "webhook",
 )  # fmt: skip
 

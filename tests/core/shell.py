@@ -52,10 +52,10 @@ from core.messages import (
     Wait,
 )
 from core.plan import Fault, Plan
-from core.ports import Usage
 from core.profile import EndStatus
 from core.record import Json
 from core.rounds import key_of
+from core.spending import Usage
 from core.task import Phase, Step, TaskSpec
 from core.undoing import next_list
 from tests.core.story import START, profile, terms

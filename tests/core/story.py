@@ -25,9 +25,9 @@ from core.messages import (
     Wait,
 )
 from core.plan import Fault, Plan
-from core.ports import Usage
 from core.profile import Ladder, Limits, Model, Profile
 from core.record import Json
+from core.spending import Usage
 from core.task import Request, Step, TaskSpec, TaskState
 from core.views import status_of
 

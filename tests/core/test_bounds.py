@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from core.budget import allowance
-from core.ports import Usage
 from core.profile import Model
+from core.spending import Usage
 from tests.core.story import DAY, HOUR, Story, step
 
 PRICED = (Model(name="a:1", input_usd_per_mtok=1.0, output_usd_per_mtok=4.0),)

@@ -8,7 +8,8 @@ import pytest
 
 from core.briefing import Briefing
 from core.errors import PlannerBusy, PlannerDown, PlannerError
-from core.ports import Reply, Usage
+from core.ports import Reply
+from core.spending import Usage
 from llm.planners import Planners
 from llm.scripted import ScriptedPlanner
 from tests.llm.conftest import prompt

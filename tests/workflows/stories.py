@@ -10,6 +10,8 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 
+from tests.worlds import ask
+
 _HARMLESS = (
     # a signal came while the last decision was on its way: the server has the task decided once more
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
@@ -61,5 +63,5 @@ async def outcome_of(handle: WorkflowHandle[Any, Any], seconds: float = 60) -> d
 
 async def requests_of(handle: WorkflowHandle[Any, Any]) -> list[dict[str, Any]]:
     """Ask what people are asked."""
-    requests: list[dict[str, Any]] = await handle.query("requests")
+    requests: list[dict[str, Any]] = await ask(handle, "requests")
     return requests

@@ -17,7 +17,7 @@ from core.record import Json
 from tests.workflows.resets import latest_run, reset
 from tests.workflows.shop import Shop
 from tests.workflows.stories import assert_never_failed, events_of, outcome_of, requests_of
-from tests.worlds import Rules, World, asks, dev_server, plan, ref, step, until
+from tests.worlds import Rules, World, ask, asks, dev_server, plan, ref, step, until
 
 SHORT = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=30")
 
@@ -123,7 +123,7 @@ async def test_signals_that_arrive_at_the_boundary_are_kept(world: World, shop: 
             await handle.signal("approve", f"stranger {number}")
         while "stranger 59" not in (await until(handle, "AWAITING_APPROVAL"))["last_not_accepted"]:
             pass
-        assert len((await handle.query("state"))["unaccepted"]) == 10
+        assert len((await ask(handle, "state"))["unaccepted"]) == 10
         await handle.signal("approve", "ana")
         assert (await outcome_of(handle))["status"] == "COMPLETED"
     assert len(await runs_of(world, handle)) >= 2

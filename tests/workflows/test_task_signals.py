@@ -10,7 +10,7 @@ from temporalio.common import RawValue
 
 from tests.workflows.shop import Shop
 from tests.workflows.stories import outcome_of, requests_of
-from tests.worlds import Rules, World, asks, plan, step, until
+from tests.worlds import Rules, World, ask, asks, plan, step, until
 
 PAY = plan(step("s1", "pay", order_id="1", amount=5))
 
@@ -109,9 +109,9 @@ async def test_what_does_not_fit_is_shown_and_changes_nothing(world: World, shop
     async with world.worker(cached=1):
         handle = await asked(world, shop, "ana")
         for name, arguments, said in MISFITS:
-            before = (await handle.query("status"))["last_not_accepted"]
+            before = (await ask(handle, "status"))["last_not_accepted"]
             await handle.signal(name, args=arguments)
-            view = await handle.query("status")
+            view = await ask(handle, "status")
             assert view["last_not_accepted"] != before, (name, arguments)
             assert said in view["last_not_accepted"], (name, view["last_not_accepted"])
             assert (view["status"], view["open_requests"]) == ("AWAITING_APPROVAL", ["q1"])
@@ -177,7 +177,7 @@ async def test_decide_is_refused_with_the_reason(world: World, shop: Shop, argum
         with pytest.raises(WorkflowUpdateFailedError) as raised:
             await handle.execute_update("decide", args=arguments)
         assert said in str(raised.value.cause)
-        assert (await handle.query("status"))["status"] == "AWAITING_APPROVAL"
+        assert (await ask(handle, "status"))["status"] == "AWAITING_APPROVAL"
     assert shop.effects == []
 
 
@@ -186,7 +186,7 @@ async def test_the_card_shows_what_to_approve_and_what_to_paste(world: World, sh
         handle = await asked(world, shop, "ana")
         await handle.signal("approve", "bob")
         [request] = await requests_of(handle)
-        metadata = await handle.query("__temporal_workflow_metadata")
+        metadata = await ask(handle, "__temporal_workflow_metadata")
     card = metadata.current_details
     for part in ("AWAITING", "amount", '"request_id": "q1"', request["digest"], "bob may not answer"):
         assert part in card

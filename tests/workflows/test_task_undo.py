@@ -4,7 +4,7 @@ from core.profile import EndStatus
 from core.record import Json
 from tests.workflows.shop import Shop
 from tests.workflows.stories import outcome_of
-from tests.worlds import Rules, World, asks, plan, step, until
+from tests.worlds import Rules, World, ask, asks, plan, step, until
 
 BOOKINGS = [step("b1", "book", room="1"), step("b2", "book", after=["b1"], room="2")]
 WORK: dict[str, Json] = plan(*BOOKINGS, step("m", "mail", after=["b2"], to="jane", body="booked"))
@@ -41,7 +41,7 @@ async def test_nothing_is_taken_back_while_a_call_is_in_doubt(world: World, shop
         handle = await world.start("t")
         await until(handle, "AWAITING_PERSON")
         await handle.cancel()
-        while not (await handle.query("state"))["ending"]:
+        while not (await ask(handle, "state"))["ending"]:
             pass
         assert shop.done("unbook") == 0
         await handle.signal("answer", {"choice": "happened", "by": "lead"})

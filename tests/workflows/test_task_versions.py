@@ -19,7 +19,7 @@ from core.messages import ToolRefused, ToolReport, ToolSucceeded
 from core.record import Message
 from tests.workflows.shop import Shop
 from tests.workflows.stories import assert_never_failed, events_of, outcome_of
-from tests.worlds import World, plan, step, until
+from tests.worlds import World, ask, plan, step, until
 from workflows import reports
 from workflows.agent_task import AgentTask
 from workflows.reports import FIRST_KINDS, Reports
@@ -56,7 +56,7 @@ async def history(world: World, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
     async with world.worker():
         handle = await world.start("t")
         await until(handle, "AWAITING_PERSON")
-        [request] = await handle.query("requests")
+        [request] = await ask(handle, "requests")
         assert request["kind"] == "outcome"
         assert "ToolPostponed" in str(request)
         await handle.cancel()

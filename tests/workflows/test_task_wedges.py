@@ -10,7 +10,7 @@ from core.profile import Limits
 from tests.workflows.malformed import malformed
 from tests.workflows.shop import Shop
 from tests.workflows.stories import outcome_of, requests_of
-from tests.worlds import Rules, World, asks, plan, step, until
+from tests.worlds import Rules, World, ask, asks, plan, step, until
 
 TASKS, REPLIES = 30, 10
 
@@ -33,7 +33,7 @@ async def test_three_hundred_malformed_replies_end_at_a_person(world: World, sho
 
 
 async def _planning_calls(handle: WorkflowHandle[Any, Any]) -> int:
-    state = await handle.query("state")
+    state = await ask(handle, "state")
     return int(state["spent"]["planning_calls"])
 
 

@@ -10,13 +10,13 @@ from typing import NoReturn
 from core.contract import Contract, Effect
 from core.names import RESERVED_TOOL_NAMES, likeness
 from core.record import Json
+from tools.filling import fault_in
 from tools.openapi.addresses import Reachable
 from tools.openapi.answers import read_answers
 from tools.openapi.checks import problem_with
 from tools.openapi.client import Client
 from tools.openapi.document import Document, Operation
 from tools.openapi.faults import BadDocument, Fault, Place, SourceFaults
-from tools.openapi.lookups import fault_in
 from tools.openapi.secrets import Secrets
 from tools.openapi.signature import Signature, Wishes, read_signature
 from tools.openapi.tables import ContractTable, Lookup, Source

@@ -1,81 +1,11 @@
-"""Values that the runtime fills in, and answers of another operation that say whether an effect is there.
-
-A text that starts with ``$`` stands for something else; ``$$`` for a ``$`` itself::
-
-    $key              the idempotency key of the call      $args/order_id    an argument of the call, by JSON pointer
-    $task  $step      the ids of task and step             $inputs/customer  an input of the task
-                                                           $result/id        what the call brought (verify only)
-"""
+"""What the answer of another operation says of an effect: that it is there, or that it is not."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from core.errors import Refused
 from core.names import canonical
-from core.ports import Call
 from core.record import Json
+from tools.filling import MISSING, at
 from tools.openapi.tables import Lookup
-
-_MISSING: Any = object()
-_WORDS = ("$key", "$task", "$step")
-
-
-def fault_in(value: Json, *, trees: tuple[str, ...]) -> str:
-    """Say what is wrong with a value to be filled in; "" when nothing is. `trees`: those of $args... there are."""
-    match value:
-        case str() if value.startswith("$") and not value.startswith("$$"):
-            if value in _WORDS or value.partition("/")[0] in trees:
-                return ""
-            known = (*_WORDS, *(f"{tree}/NAME" for tree in trees))
-            return f"{value[:60]!r} stands for nothing; known are {', '.join(known)} ($$ is a $)"
-        case dict():
-            return next((wrong for item in value.values() if (wrong := fault_in(item, trees=trees))), "")
-        case list():
-            return next((wrong for item in value if (wrong := fault_in(item, trees=trees))), "")
-    return ""
-
-
-def fill(value: Json, call: Call, args: Mapping[str, Json], result: Json = None) -> Json:
-    """Put in what the texts with ``$`` stand for. Raises Refused when there is no such value."""
-    match value:
-        case str() if value.startswith("$"):
-            return _stands_for(value, call, {"$args": dict(args), "$inputs": dict(call.inputs), "$result": result})
-        case dict():
-            return {name: fill(item, call, args, result) for name, item in value.items()}
-        case list():
-            return [fill(item, call, args, result) for item in value]
-    return value
-
-
-def _stands_for(text: str, call: Call, trees: Mapping[str, Json]) -> Json:
-    if text.startswith("$$"):
-        return text[1:]
-    tree, slash, rest = text.partition("/")
-    match tree:
-        case "$key":
-            return call.key
-        case "$task":
-            return call.task_id
-        case "$step":
-            return call.step_id
-    found = at(trees.get(tree), f"{slash}{rest}")
-    if found is _MISSING:
-        raise Refused("nothing_to_fill_in", f"{text} stands for nothing in this call")
-    return found
-
-
-def at(value: Json, pointer: str) -> Json:
-    """Return what a JSON pointer (RFC 6901) leads to; a mark of its own where there is nothing."""
-    for token in pointer.split("/")[1:]:
-        name = token.replace("~1", "/").replace("~0", "~")
-        match value:
-            case dict() if name in value:
-                value = value[name]
-            case list() if name.isdecimal() and len(name) < 9 and int(name) < len(value):
-                value = value[int(name)]
-            case _:
-                return _MISSING
-    return value
 
 
 def find(lookup: Lookup, answer: Json, wanted: Mapping[str, Json]) -> Json | None:
@@ -96,7 +26,7 @@ def find(lookup: Lookup, answer: Json, wanted: Mapping[str, Json]) -> Json | Non
 
 
 def _is_nothing(value: Json) -> bool:
-    return value is _MISSING or value is None or value is False or value in ("", [], {})
+    return value is MISSING or value is None or value is False or value in ("", [], {})
 
 
 def _fits(item: Json, wanted: Mapping[str, Json]) -> bool:
@@ -104,4 +34,4 @@ def _fits(item: Json, wanted: Mapping[str, Json]) -> bool:
 
 
 def _same(found: Json, value: Json) -> bool:
-    return found is not _MISSING and canonical(found) == canonical(value)
+    return found is not MISSING and canonical(found) == canonical(value)

@@ -9,11 +9,12 @@ from core.errors import Refused
 from core.names import NotCanonical, canonical
 from core.ports import Call, Sorted
 from core.record import Json
+from tools.filling import fill
 from tools.openapi.answers import Answers, ErrorAnswer, read
 from tools.openapi.checks import faults
 from tools.openapi.client import Answer, Client, Request
 from tools.openapi.document import Operation
-from tools.openapi.lookups import fill, find
+from tools.openapi.lookups import find
 from tools.openapi.request import render
 from tools.openapi.secrets import Secrets
 from tools.openapi.signature import Signature

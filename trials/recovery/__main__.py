@@ -21,7 +21,7 @@ _AGENTS = Path(__file__).with_name("agents")
 _KEYED = frozenset({"grant", "pay", "ship", "book"})
 _BOUNDS_S = {"parked": 3.0, "mid effect (keyed)": 6.0}
 _SLOW = ("planning", "deciding", "validating")
-"""Phases of 10 s and more (time-outs of Temporal): half the sample."""
+"""Phases of 10 s and more (time-outs of Temporal): half the sample. A phase with a bound is played in full always."""
 
 
 @asynccontextmanager
@@ -33,7 +33,7 @@ async def _stage() -> AsyncIterator[Stage]:
 
 
 async def _phase(name: str, run: Run) -> Sequence[Figure]:
-    samples = run.size(f"kills {name}", 5 if name in _SLOW else 10, 50)
+    samples = run.size(f"kills {name}", 50 if name in _BOUNDS_S else 5 if name in _SLOW else 10, 50)
     seconds = []
     async with _stage() as stage, crewed(stage) as crew:
         for number in range(samples):

@@ -142,7 +142,7 @@ async def test_read_is_not_redirected_to_a_host_that_is_not_listed(tmp_path: Pat
 async def test_read_is_redirected_to_a_listed_host_without_our_secrets(tmp_path: Path) -> None:
     there: list[web.Request] = []
     async with serving_at(there) as address:
-        more = {"hosts": [address.removeprefix("http://")], "headers": {"X-Ours": "1"}}
+        more: dict[str, Any] = {"hosts": [address.removeprefix("http://")], "headers": {"X-Ours": "1"}}
         async with service(tmp_path, saying(307, Location=f"{address}/x"), **more) as (source, seen):
             assert await send(source.tools["name"]) == {"name": "there"}
             assert "Authorization" in seen[0].headers

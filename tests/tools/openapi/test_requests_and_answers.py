@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from tools.openapi.loading import LoadedSource
 from tools.openapi.tool import OpenApiTool
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-OK = {"responses": {"200": {"description": "ok"}}}
+OK: dict[str, Any] = {"responses": {"200": {"description": "ok"}}}
 PARAMETERS = [
     {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
     {"name": "tags", "in": "query", "schema": {"type": "array", "items": {"type": "string"}}},
@@ -31,7 +31,7 @@ PARAMETERS = [
     {"name": "filter", "in": "query", "style": "deepObject", "schema": {"type": "object"}},
     {"name": "X-Trace", "in": "header", "schema": {"type": "string"}},
 ]
-BODY = {
+BODY: dict[str, Any] = {
     "type": "object",
     "required": ["id", "amount"],
     "properties": {"id": {"type": "integer"}, "amount": {"type": "number"}, "deep": {"type": "object"}},
@@ -43,7 +43,7 @@ def content(schema: Any, kind: str = "application/json") -> dict[str, Any]:
     return {"content": {kind: {"schema": schema}}}
 
 
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {"title": "x", "version": "1"},
     "paths": {
@@ -346,9 +346,10 @@ class Parrot:
         self.requests = 0
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        self.requests += 1
-        writer.write(self.answer)
+        with suppress(asyncio.IncompleteReadError):  # a client that had no time left says nothing
+            await reader.readuntil(b"\r\n\r\n")
+            self.requests += 1
+            writer.write(self.answer)
         writer.close()
 
 
@@ -382,12 +383,15 @@ def test_whatever_bytes_come_back_one_request_is_made_and_the_outcome_has_a_name
     stage.parrot.answer, stage.parrot.requests = raw, 0
     tool = stage.tools[name]
     outcome = stage.loop.run(_outcome(tool))
-    assert stage.parrot.requests == 1
     if isinstance(outcome, Exception):
         found = tool.sort(outcome)
+        assert stage.parrot.requests == (found.certainty is not Certainty.NOT_SENT)
+        if found.certainty is Certainty.NOT_SENT:
+            return
         is_an_answer = found.code.startswith(("http_4", "redirect_not_allowed"))
         assert is_an_answer or found.certainty is Certainty.UNKNOWN
     else:
+        assert stage.parrot.requests == 1
         assert json.dumps(outcome)
 
 

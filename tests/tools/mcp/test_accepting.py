@@ -1,0 +1,63 @@
+"""starter.py tools --accept and --compare, as people run them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+from tests.tools.mcp.desk import Desk
+from tests.tools.mcp.shop import TOOLS
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    desk = Desk(tmp_path)
+    (tmp_path / "lastmile.toml").write_text('agents = ["agents"]\n')
+    return desk
+
+
+def run(desk: Desk, *argv: str) -> int:
+    return main(["tools", "desk", *argv, "--config", str(desk.root / "lastmile.toml")])
+
+
+def test_tools_are_shown_once_they_were_accepted(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(desk) == 2
+    assert "starter.py tools desk --accept" in capsys.readouterr().err
+    assert run(desk, "--accept") == 0
+    assert "3 new, 0 changed, 0 gone" in capsys.readouterr().out
+    assert run(desk) == 0
+    shown = capsys.readouterr().out
+    assert "pay  keyed" in shown
+    assert "readOnlyHint true (not believed)" in shown
+
+
+def test_compare_shows_what_changed_and_accepts_nothing(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(desk, "--accept") == 0
+    assert run(desk, "--compare") == 0
+    lock = (desk.folder / "tools.lock").read_bytes()
+    desk.says([TOOLS[0] | {"description": "Pay\x1b[2J twice."}, TOOLS[1]])
+    capsys.readouterr()
+    assert run(desk, "--compare") == 1
+    shown = capsys.readouterr().out
+    assert "0 new, 1 changed, 1 gone" in shown
+    assert "twice." in shown
+    assert "\x1b[2J" not in shown
+    assert run(desk, "--compare", "--json") == 1
+    assert json.loads(capsys.readouterr().out)[0]["gone"] == ["say"]
+    assert (desk.folder / "tools.lock").read_bytes() == lock
+
+
+def test_server_that_does_not_start_is_explained_with_its_last_words(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk.shop / "dies_at_start").touch()
+    assert run(desk, "--accept") == 3
+    assert "no licence found" in capsys.readouterr().err
+    assert not (desk.folder / "tools.lock").exists()
+
+
+def test_agent_without_servers_has_nothing_to_accept(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk.folder / "agent.toml").write_text('owner = "leads"\nmodels = ["openai:x"]\ntools = []\n')
+    assert run(desk, "--accept") == 2
+    assert "names no MCP server" in capsys.readouterr().err
