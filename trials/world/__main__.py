@@ -4,7 +4,6 @@ import sys
 
 from trials.running import Part, main
 from trials.world.llmock.planning import llmock
-from trials.world.local.desk import local
 from trials.world.roundup.tickets import roundup
 from trials.world.stripe.part import refunds
 from trials.world.tau2 import part as tau2
@@ -12,7 +11,7 @@ from trials.world.tau2 import part as tau2
 
 def parts() -> dict[str, Part]:
     """Name the parts."""
-    return {"stripe": refunds, **tau2.parts(), "roundup": roundup, "llmock": llmock, "local": local}
+    return {"stripe": refunds, **tau2.parts(), "roundup": roundup, "llmock": llmock}
 
 
 if __name__ == "__main__":
