@@ -50,7 +50,7 @@ class Crm:
     @classmethod
     async def start(cls, folder: Path) -> Self:
         """Start PocketBase on a free port with a fresh superuser and the collection. Raises NotStarted."""
-        program, password = _program(), secrets.token_urlsafe(24)
+        program, password = _program(), secrets.token_hex(24)
         await asyncio.to_thread(_add_superuser, program, folder, password)
         address = f"127.0.0.1:{free_port()}"
         command = [program, "serve", "--http", address, "--dir", str(folder / "crm"), "--automigrate=false"]

@@ -11,6 +11,7 @@ from core.contract import Effect
 from core.receipts import Claimed, Evidence, Move, Reservation, Row, RowState, Settlement, Stop
 from ledger import MemoryLedger, SqlLedger, open_ledger
 from tests.cli.conftest import CommandLine, Shop
+from tests.cli.waiting import until
 
 SMALL = ("--input", "what=tea", "--input", "count=2")
 
@@ -123,6 +124,7 @@ def test_doubt_of_a_task_that_is_gone_is_listed_with_its_owner_and_settled(cli: 
 def test_running_task_is_told_by_answer_not_by_settle(cli: CommandLine, shop: Shop) -> None:
     key = "cd" * 16
     assert cli("run", "asker", "colour it", "--id", "asks-1").code == 0
+    until(cli, "asks-1", "AWAITING_PERSON")
 
     async def leave_behind() -> None:
         async with ledger_of(shop) as ledger:
