@@ -126,7 +126,8 @@ def _bounds(proof: Proof) -> Iterator[Figure]:
         name="time of the search, one processor",
         measured=f"{proof.seconds:.1f} s",
         must_be=f"under {MOST_SECONDS:g} s",
-        holds=proof.seconds < MOST_SECONDS,
+        holds=proof.seconds < MOST_SECONDS if proof.is_full else None,
+        note="judged in full only: before a change is taken, any machine may run the rest",
     )
     yield _caught(proof)
 

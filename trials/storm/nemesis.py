@@ -8,6 +8,7 @@ import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -15,12 +16,14 @@ from trials.storm.journal import Journal
 from trials.storm.processes import Kept, Server
 
 WHO = "nemesis"
+_BLOWS = ("kill", "stop", "term")
 
 
 class WorkerNemesis:
     """Strikes one of the workers every 3 to 8 s: kill -9 mostly; else stopped for 1 to 6 s, or asked to end.
 
-    A killed worker is started again at once, or 2 s later.
+    A killed worker is started again at once, or 2 s later. The first three blows are one of each, so that a short storm
+    has them all.
     """
 
     def __init__(self, seed: int, workers: Sequence[Kept], journal: Journal) -> None:
@@ -29,10 +32,11 @@ class WorkerNemesis:
 
     async def run(self) -> None:
         """Strike until cancelled."""
-        while True:
+        for number in count():
             await asyncio.sleep(self._random.uniform(3, 8))
             victim = await self._victim()
-            blow = self._random.choices(["kill", "stop", "term"], [70, 18, 12])[0]
+            drawn = self._random.choices(_BLOWS, [70, 18, 12])[0]
+            blow = _BLOWS[number] if number < len(_BLOWS) else drawn
             victim.pause = self._random.choice([0.0, 0.0, 2.0])
             seconds = round(self._random.uniform(1, 6), 2)
             await self._strike(victim, blow, seconds)
@@ -70,16 +74,17 @@ class WorkerNemesis:
 
 
 class ServerNemesis:
-    """Kills the Temporal server every 30 to 60 s; it is started again at once, or up to 2 s later."""
+    """Kills the Temporal server after 10 to 20 s, then every 30 to 60 s; it starts again within 2 s."""
 
     def __init__(self, seed: int, server: Server, journal: Journal, between_s: tuple[float, float] = (30, 60)) -> None:
         self._random = Random(f"{seed}:server")  # noqa: S311 - a seed that repeats is what is wanted
         self._server, self._journal, self._between_s = server, journal, between_s
+        self._at_first_s = (between_s[0] / 3, between_s[1] / 3)
 
     async def run(self) -> None:
         """Kill until cancelled."""
-        while True:
-            await asyncio.sleep(self._random.uniform(*self._between_s))
+        for number in count():
+            await asyncio.sleep(self._random.uniform(*(self._between_s if number else self._at_first_s)))
             self._server.pause = self._random.uniform(0, 2)
             if self._server.kill():
                 self._journal.write(WHO, "server.kill")
