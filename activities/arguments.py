@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from core.messages import Deferred
 from core.record import Json
-from core.references import Source, Unresolvable, escape, resolve
+from core.references import Source, Unresolvable, escape, resolve, unescape
 
 Fetch = Callable[[str], Awaitable[bytes | None]]
 
@@ -44,7 +44,7 @@ def _source(place: Deferred, known: Mapping[str, Json]) -> Source:
 
 
 def _put(holder: Json, pointer: str, value: Json) -> Json:
-    tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+    tokens = [unescape(token) for token in pointer.split("/")[1:]]
     place = holder
     for token in tokens[:-1]:
         place = place[int(token)] if isinstance(place, list) else place[token]

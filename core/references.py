@@ -47,10 +47,15 @@ def escape(token: str) -> str:
     return token.replace("~", "~0").replace("/", "~1")
 
 
+def unescape(token: str) -> str:
+    """Read one token of a JSON pointer as the key it stands for."""
+    return token.replace("~1", "/").replace("~0", "~")
+
+
 def look_up(value: Json, pointer: str) -> Json:
     """Follow a JSON pointer; MISSING when there is nothing."""
     for token in pointer.split("/")[1:]:
-        key = token.replace("~1", "/").replace("~0", "~")
+        key = unescape(token)
         if isinstance(value, Mapping) and key in value:
             value = value[key]
         elif isinstance(value, list) and INDEX.fullmatch(key) and int(key) < len(value):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from core.record import Json
-from core.references import INDEX
+from core.references import INDEX, unescape
 
 Schema = Mapping[str, Json] | bool
 _NUMBERS = frozenset({"integer", "number"})
@@ -18,7 +18,7 @@ def _follow(schema: Schema, root: Schema) -> Schema:
             return True
         found: Json = root
         for token in ref[2:].split("/"):
-            found = found.get(token.replace("~1", "/").replace("~0", "~"), True) if isinstance(found, Mapping) else True
+            found = found.get(unescape(token), True) if isinstance(found, Mapping) else True
         schema = found
     return True
 
@@ -27,7 +27,7 @@ def part_for(root: Schema, pointer: str) -> Schema:
     """Return the schema at a JSON pointer: True when anything may be there, False when certainly nothing is."""
     here: Schema = root
     for token in pointer.split("/")[1:]:
-        here = _step_into(_follow(here, root), token.replace("~1", "/").replace("~0", "~"))
+        here = _step_into(_follow(here, root), unescape(token))
         if isinstance(here, bool):
             return here
     return _follow(here, root)

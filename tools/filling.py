@@ -8,14 +8,11 @@ A text that starts with ``$`` stands for something else; ``$$`` for a ``$`` itse
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from core.errors import Refused
 from core.ports import Call
 from core.record import Json
-
-MISSING: Any = object()
-"""Where a pointer leads to nothing."""
+from core.references import MISSING, look_up
 
 _WORDS = ("$key", "$task", "$step")
 
@@ -58,22 +55,8 @@ def _stands_for(text: str, call: Call, trees: Mapping[str, Json]) -> Json:
             return call.task_id
         case "$step":
             return call.step_id
-    found = at(trees.get(tree), f"{slash}{rest}")
+    found = look_up(trees.get(tree), f"{slash}{rest}")
     if found is MISSING:
         # the door takes a code with `found` for one that says nothing of earlier sends: inputs may have been amended
         raise Refused("nothing_found_to_fill_in", f"{text} stands for nothing in this call")
     return found
-
-
-def at(value: Json, pointer: str) -> Json:
-    """Return what a JSON pointer (RFC 6901) leads to; MISSING where there is nothing."""
-    for token in pointer.split("/")[1:]:
-        name = token.replace("~1", "/").replace("~0", "~")
-        match value:
-            case dict() if name in value:
-                value = value[name]
-            case list() if name.isdecimal() and len(name) < 9 and int(name) < len(value):
-                value = value[int(name)]
-            case _:
-                return MISSING
-    return value

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from core.ports import Call
 from core.record import Json
-from tools.filling import MISSING, at, fill
+from core.references import MISSING, look_up
+from tools.filling import fill
 from tools.mcp.faults import UnreadableAnswer
 from tools.mcp.tables import Lookup
 
@@ -13,7 +14,7 @@ def find(lookup: Lookup, answer: Json, call: Call, args: Mapping[str, Json], res
     """Return what an answer says is there; None when it says that nothing is."""
     if not isinstance(answer, (dict, list)) and (lookup.found or lookup.where or isinstance(answer, str)):
         raise UnreadableAnswer(f"{lookup.tool} answered text, which says neither yes nor no")
-    found = at(answer, lookup.found)
+    found = look_up(answer, lookup.found)
     if found is MISSING:
         return None
     if not lookup.where:
@@ -23,4 +24,4 @@ def find(lookup: Lookup, answer: Json, call: Call, args: Mapping[str, Json], res
             f"the answer of {lookup.tool} has no list at {lookup.found or 'its top'}, to look for an item in"
         )
     wanted = {pointer: fill(value, call, args, result) for pointer, value in lookup.where.items()}
-    return next((item for item in found if all(at(item, where) == value for where, value in wanted.items())), None)
+    return next((item for item in found if all(look_up(item, where) == value for where, value in wanted.items())), None)

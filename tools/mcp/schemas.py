@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from core.record import Json
-from core.references import escape
+from core.references import escape, unescape
 
 _LARGEST = 256 * 1024  # bytes
 _DEEPEST = 40  # levels
@@ -99,7 +99,7 @@ def _target(root: Json, ref: str) -> Json:
         return None
     found = root
     for token in ref[2:].split("/") if len(ref) > 1 else ():
-        name = token.replace("~1", "/").replace("~0", "~")
+        name = unescape(token)
         if not isinstance(found, dict) or name not in found:
             return None
         found = found[name]

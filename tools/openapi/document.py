@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from core.record import Json
+from core.references import escape, unescape
 from tools.openapi.faults import BadDocument
-from tools.openapi.reading import escape, read_value
+from tools.openapi.reading import read_value
 
 METHODS = ("get", "head", "put", "post", "patch", "delete")  # options and trace are about the server itself
 _MOST_STEPS = 20  # of a reference that leads to a reference
@@ -117,7 +118,7 @@ class Document:
             found = repr(reference)[:200]
             raise self.fail(tokens, f"$ref is {found}: only references within this file (#/...) are followed")
         parts = unquote(reference[2:]).split("/")
-        return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
+        return tuple(unescape(part) for part in parts)
 
 
 def _id(raw: Mapping[str, Json], method: str, path: str) -> str:

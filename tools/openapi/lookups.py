@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from core.names import canonical
 from core.record import Json
-from tools.filling import MISSING, at
+from core.references import MISSING, look_up
 from tools.openapi.tables import Lookup
 
 
@@ -13,14 +13,14 @@ def find(lookup: Lookup, answer: Json, wanted: Mapping[str, Json]) -> Json | Non
 
     Raises LookupError when the answer says neither.
     """
-    found = at(answer, lookup.found)
+    found = look_up(answer, lookup.found)
     if not lookup.where:
         return None if _is_nothing(found) else found
     items = found if isinstance(found, list) else [found]
     if not all(isinstance(item, dict) for item in items):
         raise LookupError(f"the answer of {lookup.operation} has no objects at {lookup.found or 'its top'} to look at")
     there = next((item for item in items if _fits(item, wanted)), None)
-    if there is None and lookup.more is not None and not _is_nothing(at(answer, lookup.more)):
+    if there is None and lookup.more is not None and not _is_nothing(look_up(answer, lookup.more)):
         raise LookupError(f"it is not in what {lookup.operation} answered, and the list goes on ({lookup.more})")
     return there
 
@@ -30,7 +30,7 @@ def _is_nothing(value: Json) -> bool:
 
 
 def _fits(item: Json, wanted: Mapping[str, Json]) -> bool:
-    return all(_same(at(item, where), value) for where, value in wanted.items())
+    return all(_same(look_up(item, where), value) for where, value in wanted.items())
 
 
 def _same(found: Json, value: Json) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from core.record import Json
+from core.references import escape
 from tools.openapi.faults import BadDocument
 
 LARGEST = 16 * 1024 * 1024
@@ -228,8 +229,3 @@ def _check_value(path: Path, place: str, here: Json) -> None:
         case _:
             problem = f"is a {type(here).__name__}, which JSON does not have; put it in quotes"
     raise BadDocument(f"{path}: {place[:200]}: {problem}")
-
-
-def escape(token: str) -> str:
-    """Write one key as a token of a JSON pointer (RFC 6901)."""
-    return token.replace("~", "~0").replace("/", "~1")
