@@ -112,9 +112,9 @@ _FLAT = frozenset(
 
 def _is_flat(schema: Mapping[str, Json]) -> bool:
     """Whether an object is no more than its properties: then they can stand beside the parameters."""
+    properties, names = schema.get("properties"), schema.get("required") or ()
+    if not isinstance(properties, dict) or not properties or not isinstance(names, list | tuple):
+        return False
     words = {word for word in schema if not word.startswith("x-")}
-    closed = schema.get("additionalProperties", False) is False
-    is_object = schema.get("type", "object") == "object" and isinstance(schema.get("properties"), dict)
-    names = schema.get("required") or ()
-    lists = isinstance(names, list | tuple) and set(map(str, names)) <= set(schema.get("properties") or ())
-    return is_object and bool(schema["properties"]) and closed and lists and words <= _FLAT | {"additionalProperties"}
+    is_closed = schema.get("type", "object") == "object" and schema.get("additionalProperties", False) is False
+    return is_closed and set(map(str, names)) <= set(properties) and words <= _FLAT | {"additionalProperties"}
