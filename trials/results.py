@@ -1,10 +1,12 @@
 """What a trial found, as one JSON file under ``var/trials``; `trials.report` makes the table of all of them.
 
-A figure says what it measured, what it must be and whether it is: a trial that cannot fail is a defect.
+A figure says what it measured, what it must be and whether it is: a trial that cannot fail is a defect. A trial of
+several parts keeps each with its own seed, time and size, so that one part can be run again and the others stay.
 """
 
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,28 +28,58 @@ class Figure(Record):
 
 
 class Outcome(Record):
-    """All figures of one trial. `sizes`: what was run, by name; `baselines`: of the naive ways, on the same seed."""
+    """All figures of one trial. `sizes`: what was run, by name; `baselines`: of the naive ways, on the same seed.
+
+    `parts`: the outcomes of a trial of several parts, by name; then all that was found stands there.
+    """
 
     trial: str
     seed: int | None = None
     is_full: bool = False
     sizes: dict[str, Json] = {}
-    figures: tuple[Figure, ...]
+    figures: tuple[Figure, ...] = ()
     baselines: tuple[Figure, ...] = ()
     seconds: float = 0.0
     at: datetime
     versions: dict[str, str] = {}
+    parts: dict[str, "Outcome"] = {}
+
+    @property
+    def pieces(self) -> Sequence["Outcome"]:
+        """Return the parts; a trial that has none is its own only one."""
+        return tuple(self.parts.values()) or (self,)
 
     @property
     def holds(self) -> bool:
         """Whether every figure with a bound is within it."""
-        return all(figure.holds is not False for figure in (*self.figures, *self.baselines))
+        return all(figure.holds is not False for piece in self.pieces for figure in (*piece.figures, *piece.baselines))
+
+
+def whole(trial: str, parts: Mapping[str, Outcome]) -> Outcome:
+    """Make one outcome of at least one part; it is full when all parts are."""
+    return Outcome(
+        trial=trial,
+        is_full=all(part.is_full for part in parts.values()),
+        seconds=round(sum(part.seconds for part in parts.values()), 1),
+        at=max(part.at for part in parts.values()),
+        parts=dict(parts),
+    )
+
+
+def path_of(trial: str, *, is_full: bool) -> Path:
+    """Say where the outcome of a trial is kept."""
+    return FOLDER / f"{trial}{'-full' if is_full else ''}.json"
+
+
+def read(path: Path) -> Outcome:
+    """Read an outcome. Raises OSError, and ValidationError for a file of another shape."""
+    return Outcome.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def write(outcome: Outcome) -> Path:
     """Keep an outcome; one of the same trial and size is replaced."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{outcome.trial}{'-full' if outcome.is_full else ''}.json"
+    path = path_of(outcome.trial, is_full=outcome.is_full)
     path.write_text(outcome.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return path
 

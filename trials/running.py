@@ -2,16 +2,18 @@
 
 import argparse
 import asyncio
+import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from cli.connection import silence_sdk
 from core.record import Json
-from trials.results import Figure, Outcome, now, versions, write
+from trials.results import Figure, Outcome, now, path_of, read, versions, whole, write
 
 DEFAULT_SEED = 20_260_105
 
@@ -39,50 +41,64 @@ Part = Callable[[Run], Awaitable[Sequence[Figure]]]
 
 
 def main(trial: str, parts: Mapping[str, Part], argv: Sequence[str] | None = None) -> int:
-    """Run a trial's parts (all, or those named by --only), print and keep the outcome; 1 when a bound is broken."""
+    """Run a trial's parts (all, or those named by --only) and keep each as it ends, beside what is kept of the others.
+
+    Returns 1 when a bound of what was run is broken, 3 when what is kept cannot be read.
+    """
+    given = _parser(trial, parts).parse_args(argv)
+    silence_sdk()
+    console, path = Console(), path_of(trial, is_full=given.full)
+    try:
+        kept = dict(read(path).parts) if path.exists() else {}
+    except (ValidationError, OSError) as error:
+        sys.stderr.write(f"error: {path} cannot be read; remove it and run all parts again: {error}\n")
+        return 3
+    wanted = [name for name in parts if name in (given.only or parts)]
+    for name in wanted:
+        kept[name] = _run(f"{trial} {name}", parts[name], Run(given.seed, given.full), console)
+        write(whole(trial, {known: kept[known] for known in parts if known in kept}))
+    console.print(f"kept in {path}")
+    return 0 if all(kept[name].holds for name in wanted) else 1
+
+
+def _parser(trial: str, parts: Iterable[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m trials.{trial}")
     parser.add_argument("--full", action="store_true", help="the sizes that the promises are made for")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
-    parser.add_argument("--only", action="append", choices=list(parts), help="only this part; nothing is kept")
-    given = parser.parse_args(argv)
-    silence_sdk()
-    console, began = Console(), time.monotonic()
-    run = Run(given.seed, given.full)
-    figures = asyncio.run(_figures(run, {name: parts[name] for name in given.only or parts}, console))
+    only = "only this part; what is kept of the others stays, with its time and seed"
+    parser.add_argument("--only", action="append", choices=list(parts), help=only)
+    return parser
+
+
+def _run(title: str, part: Part, run: Run, console: Console) -> Outcome:
+    began = time.monotonic()
+    figures = asyncio.run(_figures(part, run, console))
     outcome = Outcome(
-        trial=trial,
+        trial=title,
         seed=run.seed,
         is_full=run.is_full,
         sizes=run.sizes,
-        figures=figures,
+        figures=tuple(figures),
         baselines=tuple(run.baselines),
         seconds=round(time.monotonic() - began, 1),
         at=now(),
         versions=versions() | run.versions,
     )
     console.print(table_of(outcome))
-    if not given.only:
-        console.print(f"kept in {write(outcome)}")
-    return 0 if outcome.holds else 1
+    return outcome
 
 
-async def _figures(run: Run, parts: Mapping[str, Part], console: Console) -> tuple[Figure, ...]:
-    figures: list[Figure] = []
-    for name, part in parts.items():
-        began = time.monotonic()
-        try:
-            found = await part(run)
-        except Exception as error:  # noqa: BLE001 - whatever ends a part is a broken bound, and the others still run
-            console.print_exception()
-            text = f"{type(error).__name__}: {error}"[:300]
-            found = [Figure(name=f"{name}: the part runs to its end", measured=text, must_be="yes", holds=False)]
-        console.print(f"{name}: {time.monotonic() - began:.0f} s")
-        figures += found
-    return tuple(figures)
+async def _figures(part: Part, run: Run, console: Console) -> Sequence[Figure]:
+    try:
+        return await part(run)
+    except Exception as error:  # noqa: BLE001 - whatever ends a part is a broken bound, and the others still run
+        console.print_exception()
+        text = f"{type(error).__name__}: {error}"[:300]
+        return [Figure(name="the part runs to its end", measured=text, must_be="yes", holds=False)]
 
 
 def table_of(outcome: Outcome) -> Table:
-    """Make the table of one trial."""
+    """Make the table of one trial, or of one part of it."""
     size = "full" if outcome.is_full else "sample"
     table = Table(title=f"{outcome.trial} ({size}, seed {outcome.seed}, {outcome.seconds:g} s)")
     for name in ("figure", "must be", "measured", "holds"):

@@ -3,7 +3,7 @@
 import sys
 
 from trials.running import Part, main
-from trials.world.llmock.planning import llmock
+from trials.world.llmock.part import llmock
 from trials.world.roundup.tickets import roundup
 from trials.world.stripe.part import refunds
 from trials.world.tau2 import part as tau2

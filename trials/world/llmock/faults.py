@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.record import Json
+from core.task import Status
 
 PLAN: dict[str, Json] = {
     "steps": [{"id": "s1", "tool": "look", "args": '{"at": "it"}', "after": [], "why": "asked for", "repeat_of": None}],
@@ -16,26 +17,32 @@ PLAN: dict[str, Json] = {
     "ask": None,
     "confidence": 0.9,
 }
+TIMEOUT_S = 2.0
+"""Seconds for one answer, of every model that has one fault."""
+
+PASSING = (408, 409, 425, 500, 502, 503, 504, 529)
+"""Error statuses that are worth another try; so is 429."""
+DEFINITE = (400, 401, 402, 403, 404, 405, 413, 422, 501)
+"""Those that are not: the same request would fail in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault. ``behaviors``: what llmock does to the first requests; ``is_everywhere``: to both models."""
+    """One fault. ``behaviors``: what llmock does to the first requests, to all of them where `times` is None.
+
+    ``is_everywhere``: to every model of the route, not to the first one alone. ``alone``: how a task comes to rest that
+    has no other model; with a model of the other vendor behind the first, every task completes.
+    """
 
     name: str
     behaviors: tuple[dict[str, Json], ...]
     is_everywhere: bool = False
-
-    def script(self, first: str, second: str) -> list[dict[str, Json]]:
-        """Write it down for the requests to one model; afterwards, and at the other one, plans are good."""
-        whose = {} if self.is_everywhere else {"match": {"model": first}}
-        return [*({**behavior, **whose} for behavior in self.behaviors), *well(first, second)]
+    alone: Status = Status.COMPLETED
 
 
-def well(*models: str) -> list[dict[str, Json]]:
-    """Have these models plan well for good; without a name, all of them."""
-    reply: dict[str, Json] = {"type": "reply", "text": json.dumps(PLAN), "times": None}
-    return [{**reply, "match": {"model": model}} for model in models] or [reply]
+def well(model: str = "*") -> dict[str, Json]:
+    """Have a model plan well for good; the name may hold wildcards."""
+    return {"type": "reply", "text": json.dumps(PLAN), "times": None, "match": {"model": model}}
 
 
 def late(model: str, seconds: float, *, times: int) -> dict[str, Json]:
@@ -46,19 +53,26 @@ def late(model: str, seconds: float, *, times: int) -> dict[str, Json]:
 def faults() -> Iterator[Fault]:
     """Yield them all."""
     yield Fault("none", ())
-    for status in (400, 401, 402, 403, 404, 405, 413, 422, 501):
-        yield Fault(f"a definite {status}", (_fail(status),))
-    for status in (408, 409, 500, 502, 503, 504, 529):
+    for status in PASSING:
         yield Fault(f"a passing {status}", (_fail(status),))
     yield Fault("429 without a wait", (_fail(429),))
     yield Fault("429, wait 1.5 s", (_fail(429, retry_after=1.5),))
     yield Fault("429 twice, wait 1 s", (_fail(429, retry_after=1, times=2),))
-    yield Fault("out of credit", (_fail(429, code="insufficient_quota"),))
-    yield Fault("the prompt is too long", (_fail(400, code="context_length_exceeded"),))
     yield Fault("an outage of three requests", (_fail(503, times=3),))
     yield Fault("all models down for a while", (_fail(503, times=3),), is_everywhere=True)
-    yield Fault("slow", ({"type": "delay", "seconds": 1.5},))
+    yield Fault("slow", ({"type": "delay", "seconds": TIMEOUT_S / 4},))
+    yield Fault("too slow", ({"type": "delay", "seconds": 2 * TIMEOUT_S},))
+    yield from _definite()
     yield from _replies()
+
+
+def _definite() -> Iterator[Fault]:
+    """Yield what lasts until somebody mends it."""
+    for status in DEFINITE:
+        yield _lasting(f"a definite {status}", _fail(status))
+    yield _lasting("out of credit", _fail(429, code="insufficient_quota"))
+    yield _lasting("the prompt is too long", _fail(400, code="context_length_exceeded"))
+    yield _lasting("prose for ever", _reply("Sure! Here is your plan:"))
 
 
 def _replies() -> Iterator[Fault]:
@@ -74,6 +88,10 @@ def _replies() -> Iterator[Fault]:
     yield Fault("a tool call", ({"type": "reply", "tool_calls": [{"name": "look", "arguments": {"at": "it"}}]},))
     for kind in ("malformed_arguments", "unknown_tool"):
         yield Fault(f"a tool call with {kind}", (_reply(""), {"type": "tool_fault", "kind": kind}))
+
+
+def _lasting(name: str, behavior: dict[str, Json]) -> Fault:
+    return Fault(name, ({**behavior, "times": None},), alone=Status.AWAITING_PERSON)
 
 
 def _fail(status: int, **more: Json) -> dict[str, Json]:

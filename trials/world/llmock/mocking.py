@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ import httpx
 
 from core.record import Json
 from demo.child import Child, free_port
+from trials.counter import Missed
 from trials.world.installed import NotInstalled
 
+_JOURNAL_WAITS_S = 1.9
+_QUIET_S = 60.0
 _PROGRAM = Path(sys.executable).with_name("llmock")
 
 
@@ -27,14 +31,18 @@ class Mock:
         """Queue what happens to the requests to come."""
         await self._asked("POST", "scenario", {"behaviors": list(behaviors)})
 
-    async def clear(self) -> None:
-        """Forget what is queued; what was seen stays."""
-        await self._asked("DELETE", "scenario")
-
     async def requests(self) -> list[dict[str, Any]]:
-        """Return every request that was answered, or that its client left."""
-        found: list[dict[str, Any]] = (await self._asked("GET", "requests"))["requests"]
-        return found
+        """Return the journal when nothing is under way any more. Raises Missed.
+
+        A read waits up to 2 s for requests under way, and leaves out those that take longer; so one that came back
+        sooner has them all.
+        """
+        give_up_at = time.monotonic() + _QUIET_S
+        while (began := time.monotonic()) < give_up_at:
+            found: list[dict[str, Any]] = (await self._asked("GET", "requests"))["requests"]
+            if time.monotonic() - began < _JOURNAL_WAITS_S:
+                return found
+        raise Missed(f"the end of all requests at llmock: not within {_QUIET_S:g} s")
 
     async def verdict(self) -> dict[str, Any]:
         """Return the grade."""

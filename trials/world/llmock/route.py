@@ -1,5 +1,7 @@
-"""The interfaces of both vendors, each first in a route of its own, with the other vendor's model behind it."""
+"""The models of the trial, by the three interfaces of both vendors, and how lastmile.toml says where they are."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,43 +13,36 @@ class Api(StrEnum):
     CHAT = "chat"
     MESSAGES = "messages"
 
+    @property
+    def other_vendors(self) -> "Api":
+        """Name an interface of the other vendor."""
+        return Api.RESPONSES if self is Api.MESSAGES else Api.MESSAGES
+
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """Two models in a row: `first` gets the faults, `second` is there when the first one is given up."""
+class Model:
+    """One model. ``name``: at its vendor; ``timeout_s``: seconds for one whole answer.
 
+    ``provider``: whose circuit breaker it shares; "" = that of all models of its vendor.
+    """
+
+    name: str
     api: Api
+    timeout_s: float
+    provider: str = ""
 
     @property
-    def first(self) -> str:
-        """Name the model at its vendor."""
-        return f"mock-{self.api}"
+    def full(self) -> str:
+        """Name it as a route does."""
+        return f"{'anthropic' if self.api is Api.MESSAGES else 'openai'}:{self.name}"
 
-    @property
-    def second(self) -> str:
-        """Name the other one."""
-        return "mock-responses-behind" if self.api is Api.MESSAGES else "mock-messages-behind"
-
-    def line(self) -> str:
-        """Write the line of agent.toml."""
-        return f'models = ["{_full(self.first)}", "{_full(self.second)}"]'
-
-    def tables(self, url: str) -> str:
-        """Write the tables of lastmile.toml, for llmock at `url`."""
-        return f"{_table(self.first, url)}\n{_table(self.second, url)}"
+    def table(self, url: str) -> str:
+        """Write its table of lastmile.toml, for llmock at `url`."""
+        path = 'base_url = "{}/anthropic"' if self.api is Api.MESSAGES else f'api = "{self.api}"\nbase_url = "{{}}/v1"'
+        lines = [f'[models."{self.full}"]', path.format(url), f'timeout = "{self.timeout_s:g}s"']
+        return "\n".join([*lines, *([f'provider = "{self.provider}"'] if self.provider else [])])
 
 
-def api_of(model: str) -> Api:
-    """Say by which interface a model of ours is asked."""
-    return next(api for api in Api if api in model)
-
-
-def _full(model: str) -> str:
-    return f"{'anthropic' if api_of(model) is Api.MESSAGES else 'openai'}:{model}"
-
-
-def _table(model: str, url: str) -> str:
-    api = api_of(model)
-    if api is Api.MESSAGES:
-        return f'[models."{_full(model)}"]\nbase_url = "{url}/anthropic"'
-    return f'[models."{_full(model)}"]\nbase_url = "{url}/v1"\napi = "{api}"'
+def line(route: Sequence[Model]) -> str:
+    """Write the line of agent.toml."""
+    return f"models = {json.dumps([model.full for model in route])}"
