@@ -72,6 +72,71 @@ def test_a_promise_without_its_figure_is_not_taken_as_kept() -> None:
     assert (line.holds, "did not measure it" in line.measured) == (None, True)
 
 
+def part(name: str, *figures: Figure, **more: Any) -> dict[str, Outcome]:
+    return {name: outcome(f"world {name}", *figures, **{"is_full": True, **more})}
+
+
+ROWS_OF_WORLD = {
+    "stripe": "refunds with Stripe's SDK, 20 % of the answers lost",
+    "tau2 retail": "tau2's retail desk over MCP, 20 % of the answers lost",
+    "tau2 airline": "tau2's airline desk over MCP, 20 % of the answers lost",
+    "tau2 telecom": "tau2's telecom desk over MCP, 20 % of the answers lost",
+    "roundup": "tickets at Roundup by its OpenAPI document, 20 % of the answers lost",
+    "llmock": "planners at llmock, every fault it has",
+    "local": "a real local model at the support desk",
+}
+"""Promises by how the figures begin that prove them, as the parts name them."""
+
+
+@pytest.mark.parametrize(
+    ("name", "naive"),
+    [
+        ("stripe: refunds done more than once", "stripe, plain retries: refunds done more than once"),
+        ("tau2 retail: end states as they should be", "tau2 retail, plain retries: writes done more than once"),
+        ("tau2 airline: writes missing", "tau2 airline, plain retries: writes done more than once"),
+        ("tau2 telecom: refusals told to the planner", "tau2 telecom, plain retries: refusals told"),
+        ("roundup: tickets filed twice, counted at Roundup", "roundup: duplicates of a client that tries again"),
+        ("llmock, bad weather: its verdict", "llmock, the SDKs as they come: calls that bring a plan"),
+        ("local: tasks stuck", "local: refunds and mails that a loop without a policy would have sent"),
+    ],
+)
+def test_each_part_of_the_world_proves_its_promise_and_no_other(name: str, naive: str) -> None:
+    beside = Figure(name=naive, measured="many")
+    found = outcome("world", parts=part("x", figure(name, holds=False), baselines=(beside,)))
+    lines = [report.judge(promise, {"world": found}) for promise in report.PROMISES if promise.trial == "world"]
+    [broken] = [line for line in lines if line.holds is False]
+    assert broken.promise.figure == next(row for start, row in ROWS_OF_WORLD.items() if name.startswith(start))
+    assert broken.naive.endswith(": many")
+    assert [line.holds for line in lines if line is not broken] == [None] * 6
+
+
+def test_what_only_a_sample_shows_is_said_to_be_one() -> None:
+    sample = outcome("world", parts=part("tau2-retail", figure("tau2 retail: end states"), is_full=False))
+    assert line_of(ROWS_OF_WORLD["tau2 retail"], sample).measured == "1 application (a sample)"
+    full = outcome("world", parts=part("tau2-retail", figure("tau2 retail: end states")))
+    assert line_of(ROWS_OF_WORLD["tau2 retail"], full).measured == "1 application"
+
+
+def test_parts_in_full_stand_beside_parts_of_which_there_is_a_sample_alone(folder: Path) -> None:
+    results.write(outcome("world", parts=part("a", figure("a"), is_full=False) | part("b", figure("b"), is_full=False)))
+    results.write(outcome("world", parts=part("b", figure("b in full")), is_full=True))
+    parts = report.load(folder)["world"].parts
+    assert [(name, one.is_full) for name, one in parts.items()] == [("a", False), ("b", True)]
+
+
+def test_each_part_is_reported_with_its_own_time_seed_and_size(folder: Path) -> None:
+    results.write(outcome("world", parts=part("a", seed=7, sizes={"x": 5}) | part("b", seed=8, is_full=False)))
+    text = report.document(report.load(folder))
+    assert "full size, seed 7" in text.partition("## world a")[2].partition("## world b")[0]
+    assert "**a sample**" in text.partition("## world b")[2]
+
+
+def test_broken_bound_of_a_part_is_named_with_its_part(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results.write(outcome("world", parts=part("roundup", figure("roundup: tickets filed twice", holds=False))))
+    assert reported(folder)[0] == 1
+    assert "broken: world roundup: roundup: tickets filed twice" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_baselines_prove_that_the_oracle_sees() -> None:
     blind = outcome("storm", baselines=(figure("plain retries: duplicates", holds=False),))
     assert line_of("the naive baselines", blind).holds is False

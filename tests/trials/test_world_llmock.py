@@ -1,32 +1,57 @@
-"""The faults of the trial with llmock: each is one that llmock knows, and the good plan is one that may run."""
+"""The trial with llmock: it tries every fault that llmock knows, its judge sees what is wrong, and it runs."""
 
 import json
 import tomllib
+from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from llmock import verdict
 from llmock.scenarios import Match, behavior_from_dict
 
 from core.checking import check_plan
 from core.plan import Plan
 from core.profile import Limits
+from core.task import Status
 from llm.wire import decode
 from tools.registry import load_tools
-from trials.world.llmock.faults import PLAN, Fault, faults
-from trials.world.llmock.planning import AGENT
-from trials.world.llmock.route import Api, Route
+from trials.world.llmock.attempts import Attempts, asked, compare, goal
+from trials.world.llmock.calm import AGENT, LINE, one_fault_each
+from trials.world.llmock.cases import BEHIND, Case, cases
+from trials.world.llmock.faults import DEFINITE, PASSING, PLAN, Fault, faults
+from trials.world.llmock.judging import Seen, judge
+from trials.world.llmock.mocking import Mock
+from trials.world.llmock.route import Api, line
+
+_BY_NAME = {fault.name: fault for fault in faults()}
+_ONE, _OTHER = ("t-1", "m"), ("t-2", "m")
 
 
 @pytest.mark.parametrize("fault", list(faults()), ids=lambda fault: fault.name)
 def test_llmock_knows_every_fault(fault: Fault) -> None:
-    script = [behavior_from_dict(one) for one in fault.script("first", "second")]
-    assert len(script) == len(fault.behaviors) + 2
-    hit = {one.match for one in script[: len(fault.behaviors)]}
-    assert hit <= {Match() if fault.is_everywhere else Match(model="first")}
+    case = Case(fault, Api.CHAT, is_backed=True)
+    *script, well = (behavior_from_dict(one) for one in case.script())
+    names = [model.name for model in case.route]
+    assert {one.match for one in script} <= {Match(model=f"{case.id}.*" if fault.is_everywhere else names[0])}
+    assert (well.match, well.times) == (Match(model=f"{case.id}.*"), None)
 
 
-def test_names_of_faults_are_unique() -> None:
-    names = [fault.name for fault in faults()]
-    assert len(names) == len(set(names))
+def test_every_status_that_llmock_judges_is_tried_and_sorted_as_llmock_sorts_it() -> None:
+    assert {*PASSING, 429} >= verdict.RETRYABLE
+    assert set(DEFINITE) >= verdict.NON_RETRYABLE
+
+
+def test_each_case_has_a_name_models_and_providers_of_its_own() -> None:
+    every = cases(is_full=True)
+    assert len({case.id for case in every}) == len(every) == len(_BY_NAME) * len(Api) * 2
+    providers = [model.provider for case in every for model in case.route if model.provider != BEHIND]
+    assert len(set(providers)) == len(providers)
+
+
+def test_sample_has_every_fault_alone_and_backed() -> None:
+    tried = Counter((case.fault.name, case.is_backed) for case in cases(is_full=False))
+    assert tried == Counter((name, backed) for name in _BY_NAME for backed in (True, False))
 
 
 def test_the_good_plan_is_one_that_the_agent_may_carry_out() -> None:
@@ -36,9 +61,80 @@ def test_the_good_plan_is_one_that_the_agent_may_carry_out() -> None:
 
 
 @pytest.mark.parametrize("api", Api)
-def test_a_route_has_a_model_of_each_vendor_and_says_where_both_are(api: Api) -> None:
-    route = Route(api)
-    models = tomllib.loads(route.line())["models"]
+def test_a_backed_route_has_a_model_of_each_vendor_and_says_where_both_are(api: Api) -> None:
+    route = Case(_BY_NAME["none"], api, is_backed=True).route
+    models = tomllib.loads(line(route))["models"]
     assert sorted(name.partition(":")[0] for name in models) == ["anthropic", "openai"]
-    tables = tomllib.loads(route.tables("http://127.0.0.1:9"))["models"]
-    assert sorted(tables) == sorted(models)
+    tables = tomllib.loads("\n".join(model.table("http://127.0.0.1:9") for model in route))["models"]
+    assert list(tables) == models
+    assert LINE in (AGENT / "agent.toml").read_text()
+
+
+# ------------------------------------------------------------------------------------------------------ the judge
+
+
+def _settled(*of: tuple[str, str]) -> Attempts:
+    return Attempts(settled=Counter(of))
+
+
+def test_request_that_the_ledger_did_not_count_is_found_though_the_sums_are_equal() -> None:
+    found = compare(Counter([_ONE, _ONE]), _settled(_ONE, _OTHER))
+    assert (found.uncounted, found.unseen) == (Counter([_ONE]), Counter([_OTHER]))
+
+
+@pytest.mark.parametrize(("sent", "left_sent"), [([_ONE], 0), ([_ONE, _OTHER], 1)])
+def test_attempt_that_nobody_settled_may_have_been_sent_or_not(sent: list[tuple[str, str]], left_sent: int) -> None:
+    found = compare(Counter(sent), Attempts(settled=Counter([_ONE]), left=Counter([_OTHER])))
+    assert (found.uncounted.total(), found.unseen.total(), found.left_sent) == (0, 0, left_sent)
+
+
+def test_request_is_of_the_task_whose_goal_it_holds() -> None:
+    request: dict[str, Any] = {"model": "m", "body": {"input": goal("t-1")}}
+    assert asked([request, {"model": "m", "body": None}]) == Counter([_ONE, ("(none)", "m")])
+
+
+class _Journal(Mock):
+    """A llmock that got one request, of t-1."""
+
+    async def requests(self) -> list[dict[str, Any]]:
+        return [{"model": "m", "body": {"input": goal("t-1")}, "stream": False, "path": "/"}]
+
+    async def verdict(self) -> dict[str, Any]:
+        return {"passed": True, "errors": 0, "warnings": 0, "faults_injected": 1, "findings": []}
+
+
+async def _requests_equal_attempts(attempts: Attempts, cut: int) -> bool | None:
+    seen = Seen(attempts=attempts, cut=cut)
+    [figure] = [one for one in await judge("x", _Journal("http://x"), seen) if "attempts in the ledger" in one.name]
+    return figure.holds
+
+
+async def test_only_what_a_killed_worker_left_may_stay_unsettled() -> None:
+    assert await _requests_equal_attempts(_settled(_ONE), cut=0)
+    assert not await _requests_equal_attempts(_settled(_ONE, _ONE), cut=0)
+    assert not await _requests_equal_attempts(Attempts(left=Counter([_ONE])), cut=0)
+    assert await _requests_equal_attempts(Attempts(left=Counter([_ONE])), cut=1)
+
+
+async def test_weather_in_which_no_request_was_left_by_a_killed_worker_proves_nothing() -> None:
+    assert not await _requests_equal_attempts(_settled(_ONE), cut=1)
+
+
+# --------------------------------------------------------------------------------------------------------- played
+
+
+@pytest.mark.timeout(110)
+async def test_some_faults_of_each_interface_pass_and_another_ending_than_the_right_one_is_seen() -> None:
+    wrong = replace(_BY_NAME["none"], name="wrongly none", alone=Status.AWAITING_PERSON)
+    chosen = [
+        Case(_BY_NAME["429, wait 1.5 s"], Api.RESPONSES, is_backed=False),
+        Case(_BY_NAME["too slow"], Api.CHAT, is_backed=True),
+        Case(_BY_NAME["a passing 529"], Api.MESSAGES, is_backed=True),
+        Case(_BY_NAME["a definite 401"], Api.MESSAGES, is_backed=False),
+        Case(_BY_NAME["a tool call"], Api.RESPONSES, is_backed=False),
+        Case(wrong, Api.CHAT, is_backed=False),
+    ]
+    ends, *others = await one_fault_each(chosen)
+    assert [one.holds for one in others] == [True, True, True], others
+    assert (ends.holds, ends.measured) == (False, "1 in 6")
+    assert ends.note == f"{chosen[-1].id}: COMPLETED, not AWAITING_PERSON"

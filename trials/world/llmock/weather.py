@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from temporalio.api.enums.v1 import PendingActivityState
 
 from core import names
-from core.spending import CallState
 from trials.counter import Missed
 from trials.recovery.crew import Crew, crewed
 from trials.results import Figure
@@ -27,7 +26,7 @@ _LIMIT_S = 180.0
 _FOUND_S = 30.0
 _UNDER_WAY_S = 0.3
 """How long an attempt has been reserved at least until its request is certainly on its way."""
-_OPEN = f"select id, task_id from lastmile_calls where state = '{CallState.OPEN}'"
+_OPEN = "select id, task_id from lastmile_calls where state = 'OPEN'"
 
 
 async def bad_weather(each: int) -> Sequence[Figure]:
