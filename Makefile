@@ -20,7 +20,7 @@ help:
 	@echo "make lint            style and types"
 	@echo "make bench           what a tool call costs over a bare activity"
 	@echo "make trials          proof under fire: all trials in small, then trials/REPORT.md (FULL=1: in full, hours; SEED=n)"
-	@echo "make trial-NAME      one of them: $(TRIALS)"
+	@echo "make trial-NAME      one of them: $(TRIALS) (bulk, recovery, world: ONLY=part runs one part again)"
 	@echo "make install         only set up .venv"
 	@echo "make lock            write requirements.lock anew from pyproject.toml"
 
@@ -59,7 +59,7 @@ trials: $(STAMP)
 	@$(PY) -m trials $(if $(FULL),--full) $(if $(SEED),--seed $(SEED))
 
 $(TRIALS:%=trial-%): trial-%: $(STAMP)
-	@$(PY) -m trials.$* $(if $(FULL),--full) $(if $(SEED),--seed $(SEED))
+	@$(PY) -m trials.$* $(if $(FULL),--full) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 # What only the trial world runs against, in environments of their own: other versions of what we use, all pinned.
 trials trial-world: $(patsubst trials/world/requirements/%.txt,var/world/%/.installed,$(wildcard trials/world/requirements/*.txt))

@@ -9,6 +9,7 @@ import pytest
 
 from trials import __main__ as everything
 from trials import report, results
+from trials.promises import PROMISES
 from trials.results import Figure, Outcome, at_most, now
 
 
@@ -34,7 +35,7 @@ def figure(name: str, *, holds: bool | None = True, **more: Any) -> Figure:
 
 
 def line_of(name: str, *outcomes: Outcome) -> report.Line:
-    [promise] = [one for one in report.PROMISES if one.figure == name]
+    [promise] = [one for one in PROMISES if one.figure == name]
     return report.judge(promise, {one.trial: one for one in outcomes})
 
 
@@ -103,7 +104,7 @@ ROWS_OF_WORLD = {
 def test_each_part_of_the_world_proves_its_promise_and_no_other(name: str, naive: str) -> None:
     beside = Figure(name=naive, measured="many")
     found = outcome("world", parts=part("x", figure(name, holds=False), baselines=(beside,)))
-    lines = [report.judge(promise, {"world": found}) for promise in report.PROMISES if promise.trial == "world"]
+    lines = [report.judge(promise, {"world": found}) for promise in PROMISES if promise.trial == "world"]
     [broken] = [line for line in lines if line.holds is False]
     assert broken.promise.figure == next(row for start, row in ROWS_OF_WORLD.items() if name.startswith(start))
     assert broken.naive.endswith(": many")
