@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 
+from core.carrying import fold_old
 from core.change import all_steps
 from core.contract import Effect
 from core.leftovers import OpenView, left_over
@@ -21,6 +22,7 @@ __all__ = [
     "UsageView",
     "request_views",
     "result_view",
+    "state_view",
     "status_of",
     "status_view",
     "waited_for",
@@ -219,6 +221,12 @@ def _request(request: Request, room: int) -> RequestView:
     for name in ("reason", "why", "hint", "note", "rule"):
         fields[name] = _cut(visible(fields[name]), min(room, _LINE_BYTES))
     return RequestView(**{**fields, "given": tuple(one.by for one in request.given)})
+
+
+def state_view(state: TaskState) -> dict[str, Json]:
+    """Return everything that the runtime knows of a task; beyond 256 kB, what is large is cut."""
+    shown: dict[str, Json] = shortened(fold_old(state).model_dump(mode="json"), MAX_BYTES)
+    return shown
 
 
 def result_view(state: TaskState) -> TaskResult:
