@@ -91,8 +91,8 @@ def of_throughput(calm: Ran, storm: Ran, *, is_judged: bool = True) -> Figure:
         must_be=f"at least {LEAST_RATIO}",
         holds=ratio >= LEAST_RATIO if is_judged else None,
         note=f"the first {min(COMPARED, len(storm.truth.tasks)):,} tasks of both, until nine in ten had ended; the "
-        f"last ones wait for people. All tasks of the storm: {storm.overall_per_s:.2f} a second. Workers are forked from "
-        "a warm process",
+        f"last ones wait for people. All tasks of the storm: {storm.overall_per_s:.2f} a second. Workers are forked "
+        "from a warm process",
     )
 
 
