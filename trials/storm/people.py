@@ -159,6 +159,9 @@ class People:
 
     async def _outcome(self, handle: WorkflowHandle[Any, Any], request: dict[str, Any]) -> None:
         memo = memo_of(request["args"], request["tool"])
+        if not memo:  # nobody can look up what is not shown: the task stays, and is counted as stuck
+            self.journal.write("people", "odd", task=handle.id, request=request["id"], args=request["args"])
+            return
         choice = "happened" if await self.books.holds(memo) else "did_not_happen"
         by = self._random(request, handle.id).choice(OWNERS)
         answer = {"by": by, "choice": choice, "evidence": "the bank's book"}
