@@ -13,10 +13,12 @@ from llmock.scenarios import Match, behavior_from_dict
 from core.checking import check_plan
 from core.plan import Plan
 from core.profile import Limits
+from core.spending import CallState
 from core.task import Status
 from llm.wire import decode
 from tools.registry import load_tools
-from trials.world.llmock.attempts import Attempts, asked, compare, goal
+from trials.results import Figure
+from trials.world.llmock.attempts import Asked, Attempts, asked, compare, goal, unread
 from trials.world.llmock.calm import AGENT, LINE, one_fault_each
 from trials.world.llmock.cases import BEHIND, Case, cases
 from trials.world.llmock.faults import DEFINITE, PASSING, PLAN, Fault, faults
@@ -73,51 +75,75 @@ def test_a_backed_route_has_a_model_of_each_vendor_and_says_where_both_are(api: 
 # ------------------------------------------------------------------------------------------------------ the judge
 
 
-def _settled(*of: tuple[str, str]) -> Attempts:
-    return Attempts(settled=Counter(of))
+_ANSWERED, _OPEN = CallState.ANSWERED, CallState.OPEN
+
+
+def _attempts(ends: dict[Asked, list[CallState]]) -> Attempts:
+    found = Attempts()
+    found.ends.update(ends)
+    return found
 
 
 def test_request_that_the_ledger_did_not_count_is_found_though_the_sums_are_equal() -> None:
-    found = compare(Counter([_ONE, _ONE]), _settled(_ONE, _OTHER))
+    found = compare({_ONE: [1, 2]}, _attempts({_ONE: [_ANSWERED], _OTHER: [_ANSWERED]}))
     assert (found.uncounted, found.unseen) == (Counter([_ONE]), Counter([_OTHER]))
 
 
-@pytest.mark.parametrize(("sent", "left_sent"), [([_ONE], 0), ([_ONE, _OTHER], 1)])
-def test_attempt_that_nobody_settled_may_have_been_sent_or_not(sent: list[tuple[str, str]], left_sent: int) -> None:
-    found = compare(Counter(sent), Attempts(settled=Counter([_ONE]), left=Counter([_OTHER])))
+@pytest.mark.parametrize(("sent", "left_sent"), [({_ONE: [1]}, 0), ({_ONE: [1], _OTHER: [2]}, 1)])
+def test_attempt_that_nobody_settled_may_have_been_sent_or_not(sent: dict[Asked, list[int]], left_sent: int) -> None:
+    found = compare(sent, _attempts({_ONE: [_ANSWERED], _OTHER: [_OPEN]}))
     assert (found.uncounted.total(), found.unseen.total(), found.left_sent) == (0, 0, left_sent)
 
 
 def test_request_is_of_the_task_whose_goal_it_holds() -> None:
-    request: dict[str, Any] = {"model": "m", "body": {"input": goal("t-1")}}
-    assert asked([request, {"model": "m", "body": None}]) == Counter([_ONE, ("(none)", "m")])
+    request: dict[str, Any] = {"model": "m", "body": {"input": goal("t-1")}, "seq": 3}
+    assert asked([request, {"model": "m", "body": None, "seq": 4}]) == {_ONE: [3], ("(none)", "m"): [4]}
+
+
+def test_answer_is_unread_only_where_it_is_certain_whose_it_was() -> None:
+    ends = {_ONE: [_ANSWERED, _OPEN, _ANSWERED], _OTHER: [_OPEN, _ANSWERED]}
+    assert unread({_ONE: [1, 4, 6], _OTHER: [2]}, _attempts(ends)) == {4}
 
 
 class _Journal(Mock):
-    """A llmock that got one request, of t-1."""
+    """A llmock that got two requests of t-1, and finds fault with the second."""
 
     async def requests(self) -> list[dict[str, Any]]:
-        return [{"model": "m", "body": {"input": goal("t-1")}, "stream": False, "path": "/"}]
+        return [{"model": "m", "body": {"input": goal("t-1")}, "stream": False, "path": "/", "seq": n} for n in (1, 2)]
 
     async def verdict(self) -> dict[str, Any]:
-        return {"passed": True, "errors": 0, "warnings": 0, "faults_injected": 1, "findings": []}
+        found = {"severity": "error", "code": "retry_after_ignored", "requests": [1, 2]}
+        return {"passed": False, "errors": 1, "warnings": 0, "faults_injected": 1, "findings": [found]}
 
 
-async def _requests_equal_attempts(attempts: Attempts, cut: int) -> bool | None:
-    seen = Seen(attempts=attempts, cut=cut)
-    [figure] = [one for one in await judge("x", _Journal("http://x"), seen) if "attempts in the ledger" in one.name]
-    return figure.holds
+async def _judged(what: str, ends: dict[Asked, list[CallState]], cut: int) -> Figure:
+    seen = Seen(attempts=_attempts(ends), cut=cut)
+    return next(one for one in await judge("x", _Journal("http://x"), seen) if what in one.name)
 
 
-async def test_only_what_a_killed_worker_left_may_stay_unsettled() -> None:
-    assert await _requests_equal_attempts(_settled(_ONE), cut=0)
-    assert not await _requests_equal_attempts(_settled(_ONE, _ONE), cut=0)
-    assert not await _requests_equal_attempts(Attempts(left=Counter([_ONE])), cut=0)
-    assert await _requests_equal_attempts(Attempts(left=Counter([_ONE])), cut=1)
+@pytest.mark.parametrize(
+    ("ends", "cut", "holds"),
+    [
+        ({_ONE: [_ANSWERED, _ANSWERED]}, 0, True),
+        ({_ONE: [_ANSWERED]}, 0, False),
+        ({_ONE: [_ANSWERED] * 3}, 0, False),
+        ({_ONE: [_OPEN, _ANSWERED]}, 0, False),
+        ({_ONE: [_OPEN, _ANSWERED]}, 1, True),
+        ({_ONE: [_OPEN, _OPEN]}, 1, False),
+        ({_ONE: [_ANSWERED, _ANSWERED]}, 1, False),  # where no request was left by the killed worker, nothing is proven
+    ],
+)
+async def test_only_what_a_killed_worker_left_may_stay_unsettled(
+    ends: dict[Asked, list[CallState]], cut: int, *, holds: bool
+) -> None:
+    assert (await _judged("attempts in the ledger", ends, cut)).holds is holds
 
 
-async def test_weather_in_which_no_request_was_left_by_a_killed_worker_proves_nothing() -> None:
-    assert not await _requests_equal_attempts(_settled(_ONE), cut=1)
+@pytest.mark.parametrize("first", [_ANSWERED, _OPEN])
+async def test_error_in_the_verdict_counts_unless_a_killed_worker_got_the_answer(first: CallState) -> None:
+    figure = await _judged("verdict", {_ONE: [first, _ANSWERED]}, cut=1)
+    assert figure.holds is (first is _OPEN)
+    assert ("1 errors not counted" in figure.note) is (first is _OPEN)
 
 
 # --------------------------------------------------------------------------------------------------------- played

@@ -7,8 +7,8 @@ killed, may have been sent or not.
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from core.spending import CallState
 from trials.stage import Stage
 
 _TASK = re.compile(r"\[task ([a-z0-9-]+)\]")
-_CALLS = "select task_id, model, state from lastmile_calls"
+_CALLS = "select task_id, model, state from lastmile_calls order by seq"
 
 Asked = tuple[str, str]
 """Who asked whom: the task, and the model by its name at the vendor."""
@@ -29,21 +29,24 @@ def goal(task_id: str) -> str:
 
 @dataclass(slots=True)
 class Attempts:
-    """What the ledgers counted. ``left``: attempts that nobody settled."""
+    """What the ledgers counted: how each attempt ended, in their order."""
 
-    settled: Counter[Asked] = field(default_factory=Counter)
-    left: Counter[Asked] = field(default_factory=Counter)
+    ends: defaultdict[Asked, list[CallState]] = field(default_factory=lambda: defaultdict(list))
 
     def read(self, stage: Stage) -> None:
         """Take over what the ledger of a stage holds."""
         for task, model, state in stage.ledger(_CALLS):
-            counter = self.left if state == CallState.OPEN else self.settled
-            counter[task, model.partition(":")[2]] += 1
+            self.ends[task, model.partition(":")[2]].append(CallState(state))
 
     @property
-    def total(self) -> int:
-        """All of them."""
-        return self.settled.total() + self.left.total()
+    def left(self) -> Counter[Asked]:
+        """Those that nobody settled."""
+        return Counter({who: states.count(CallState.OPEN) for who, states in self.ends.items()})
+
+    @property
+    def settled(self) -> Counter[Asked]:
+        """All others."""
+        return Counter({who: len(states) for who, states in self.ends.items()}) - self.left
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +62,34 @@ class Compared:
     left_sent: int
 
 
-def compare(requests: Counter[Asked], attempts: Attempts) -> Compared:
+def compare(requests: Mapping[Asked, Sequence[int]], attempts: Attempts) -> Compared:
     """Compare; what a counter lacks counts as 0, and only what is more than 0 is kept."""
-    beyond = requests - attempts.settled
+    sent = Counter({who: len(numbers) for who, numbers in requests.items()})
+    beyond = sent - attempts.settled
     return Compared(
         uncounted=beyond - attempts.left,
-        unseen=attempts.settled - requests,
+        unseen=attempts.settled - sent,
         left_sent=(beyond & attempts.left).total(),
     )
 
 
-def asked(journal: Iterable[Mapping[str, Any]]) -> Counter[Asked]:
-    """Count the requests of llmock's journal; one that names no task of ours, or several, is its own entry."""
-    return Counter((_task_of(one["body"]), str(one["model"])) for one in journal)
+def asked(journal: Iterable[Mapping[str, Any]]) -> dict[Asked, list[int]]:
+    """Sort the requests of llmock's journal by who asked whom, each by its number; some may name no task of ours."""
+    found: defaultdict[Asked, list[int]] = defaultdict(list)
+    for one in journal:
+        found[_task_of(one["body"]), str(one["model"])].append(one["seq"])
+    return found
 
 
 def _task_of(body: object) -> str:
     return " and ".join(sorted(set(_TASK.findall(json.dumps(body))))) or "(none)"
+
+
+def unread(requests: Mapping[Asked, Sequence[int]], attempts: Attempts) -> frozenset[int]:
+    """Return the requests whose answers nobody lived to read.
+
+    A task asks one model at one time, so both sides have one order; where not every attempt was sent, nobody can tell.
+    """
+    both = [(numbers, attempts.ends.get(who, [])) for who, numbers in requests.items()]
+    pairs = [pair for numbers, ends in both if len(numbers) == len(ends) for pair in zip(numbers, ends, strict=True)]
+    return frozenset(number for number, state in pairs if state is CallState.OPEN)

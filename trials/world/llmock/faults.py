@@ -45,9 +45,9 @@ def well(model: str = "*") -> dict[str, Json]:
     return {"type": "reply", "text": json.dumps(PLAN), "times": None, "match": {"model": model}}
 
 
-def late(model: str, seconds: float, *, times: int) -> dict[str, Json]:
-    """Have a model take its time."""
-    return {"type": "delay", "seconds": seconds, "times": times, "match": {"model": model}}
+def late(seconds: float) -> dict[str, Json]:
+    """Have all models take their time for good."""
+    return {"type": "delay", "seconds": seconds, "times": None}
 
 
 def faults() -> Iterator[Fault]:

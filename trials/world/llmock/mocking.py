@@ -31,6 +31,10 @@ class Mock:
         """Queue what happens to the requests to come."""
         await self._asked("POST", "scenario", {"behaviors": list(behaviors)})
 
+    async def clear(self) -> None:
+        """Forget what is queued; what was seen stays."""
+        await self._asked("DELETE", "scenario")
+
     async def requests(self) -> list[dict[str, Any]]:
         """Return the journal when nothing is under way any more. Raises Missed.
 

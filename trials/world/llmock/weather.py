@@ -20,7 +20,9 @@ from trials.world.llmock.route import Api, Model, line
 from trials.world.stages import begin, rest, world_stage
 
 _RATES = ("429=0.1", "500=0.08", "503=0.08", "529=0.06")
-_LATE, _LATE_S = 4, 2.0
+_LATE_S = 5.0
+"""Until the worker is killed, every answer takes so long."""
+
 _TIMEOUT_S = 30.0
 _LIMIT_S = 180.0
 _FOUND_S = 30.0
@@ -34,7 +36,6 @@ async def bad_weather(each: int) -> Sequence[Figure]:
     seen = Seen()
     rates = [word for rate in _RATES for word in ("--error-rate", rate)]
     async with mocking(*rates, "--rpm", f"{each}", "--tpm", f"{each * 5_000}", "--latency-ms", "100") as mock:
-        await mock.script(well())
         for api in Api:
             await _weather(mock, api, each, seen)
         return await judge("bad weather", mock, seen)
@@ -43,22 +44,25 @@ async def bad_weather(each: int) -> Sequence[Figure]:
 async def _weather(mock: Mock, api: Api, count: int, seen: Seen) -> None:
     route = [Model(f"mock-{one}", one, _TIMEOUT_S) for one in (api, api.other_vendors)]
     tables = "\n".join(model.table(mock.url) for model in route)
-    await mock.script(late(route[0].name, _LATE_S, times=_LATE))
+    await mock.script(well(), late(_LATE_S))
     async with world_stage(AGENT, {LINE: line(route)}, tables, {}) as stage:
         async with crewed(stage) as crew:
-            await _endure(stage, crew, [f"{api}-{number}" for number in range(count)], seen)
+            await crew.complete()
+            tasks = {one: await begin(stage, one, goal(one)) for one in (f"{api}-{number}" for number in range(count))}
+            seen.cut += await _kill(stage, crew, tasks)
+            await mock.clear()
+            await mock.script(well())
+            for task in tasks.values():
+                seen.note(task.id, await rest(task, _LIMIT_S))
         seen.close(stage)
 
 
-async def _endure(stage: Stage, crew: Crew, ids: Sequence[str], seen: Seen) -> None:
-    await crew.complete()
-    tasks = {task_id: await begin(stage, task_id, goal(task_id)) for task_id in ids}
+async def _kill(stage: Stage, crew: Crew, tasks: Mapping[str, Task]) -> int:
+    """Kill a worker that waits for a model; return how many attempts were under way in it."""
     pid = await _waiting(stage, crew, tasks)
     await crew.kill(pid)
-    askers = [await _asker(task) for task in tasks.values()]
-    seen.cut += askers.count(pid)  # the server takes the dead for alive until a heartbeat is missing
-    for task in tasks.values():
-        seen.note(task.id, await rest(task, _LIMIT_S))
+    # the server takes the dead for alive until a heartbeat is missing
+    return (await asyncio.gather(*(_asker(task) for task in tasks.values()))).count(pid)
 
 
 async def _waiting(stage: Stage, crew: Crew, tasks: Mapping[str, Task]) -> int:
