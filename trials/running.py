@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -49,16 +50,21 @@ def main(trial: str, parts: Mapping[str, Part], argv: Sequence[str] | None = Non
     silence_sdk()
     console, path = Console(), path_of(trial, is_full=given.full)
     try:
-        kept = dict(read(path).parts) if path.exists() else {}
+        _kept(path)
     except (ValidationError, OSError) as error:
         sys.stderr.write(f"error: {path} cannot be read; remove it and run all parts again: {error}\n")
         return 3
-    wanted = [name for name in parts if name in (given.only or parts)]
-    for name in wanted:
-        kept[name] = _run(f"{trial} {name}", parts[name], Run(given.seed, given.full), console)
+    ran: dict[str, Outcome] = {}
+    for name in [name for name in parts if name in (given.only or parts)]:
+        ran[name] = _run(f"{trial} {name}", parts[name], Run(given.seed, given.full), console)
+        kept = {**_kept(path), name: ran[name]}  # read anew: another process may have kept another part meanwhile
         write(whole(trial, {known: kept[known] for known in parts if known in kept}))
     console.print(f"kept in {path}")
-    return 0 if all(kept[name].holds for name in wanted) else 1
+    return 0 if all(one.holds for one in ran.values()) else 1
+
+
+def _kept(path: Path) -> dict[str, Outcome]:
+    return dict(read(path).parts) if path.exists() else {}
 
 
 def _parser(trial: str, parts: Iterable[str]) -> argparse.ArgumentParser:
