@@ -14,6 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 help:
 	@echo "make demo            a refund on real services, with the worker killed at the worst moment (make demo STAY=1 keeps all up)"
+	@echo "make demo AGENT=...  another agent's example to its receipts: meeting_rooms (MCP), billing_desk (OpenAPI), or your own"
 	@echo "make test            the tests"
 	@echo "make test-ui         drives the Temporal UI in a real browser (installs Debian's chromium)"
 	@echo "make test-postgres   the ledger's tests on PostgreSQL (installs Debian's postgresql)"
@@ -34,7 +35,7 @@ $(STAMP): requirements.lock
 	@touch $@
 
 demo: $(STAMP)
-	@$(PY) starter.py demo $(if $(STAY),--stay)
+	@$(PY) starter.py demo $(AGENT) $(if $(STAY),--stay)
 
 test: $(STAMP)
 	@$(PY) -m pytest -q -n 2 --dist loadfile

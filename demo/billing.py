@@ -6,6 +6,7 @@ Refunds are made once per Idempotency-Key, notes are written against a version, 
 import argparse
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -137,7 +138,11 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m demo.billing", description="A small billing service on loopback.")
     parser.add_argument("--port", type=int, default=PORT)
-    parser.add_argument("--token", default="", help="what callers have to send as bearer token (default: anything)")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get("BILLING_TOKEN", ""),
+        help="what callers have to send as bearer token (default: what BILLING_TOKEN says, else anything)",
+    )
     given = parser.parse_args()
     with suppress(KeyboardInterrupt):
         asyncio.run(serve(given.token, given.port))

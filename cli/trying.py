@@ -1,0 +1,161 @@
+"""The performance behind `demo AGENT`: an agent's example, with all that it needs, to the receipts of its task."""
+
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.text import Text
+
+from cli.accompanying import accompany
+from cli.asking import Somebody
+from cli.audit_view import audit_picture
+from cli.auditing import make_audit
+from cli.connection import connect
+from cli.devserver import DevServer, dev_server
+from cli.errors import Exit, Unreachable
+from cli.performance import ROOT, bounds, is_somebody_there, perform_in_folder, stay_up, tell_end
+from cli.running import require_agent
+from cli.screen import Screen, grid
+from cli.tasks import Task
+from cli.telling import Teller
+from cli.worker_process import running_worker
+from config.agents import find_folder
+from config.example_file import ExampleFile, ServiceTable, read_example
+from config.settings import Settings, Temporal
+from core import names
+from core.record import Json
+from core.task import TaskSpec
+from demo.child import Child
+
+_KEPT = frozenset({"models", "providers", "budgets", "people"})
+"""Of the configuration: what says how an agent works. Where it works is ours here."""
+
+
+async def try_agent(screen: Screen, settings: Settings, agent: str, *, stay: bool) -> Exit:
+    """Play the example of an agent. Raises CallerError, ConfigError for an agent or example that cannot be used."""
+    require_agent(settings, agent)
+    source = find_folder(settings, agent)
+    example = read_example(source)
+
+    async def play(teller: Teller, folder: Path) -> Exit:
+        async with staged(teller, settings, source, folder, example) as stage:
+            return await _play(teller, stage, stay=stay)
+
+    return await perform_in_folder(screen, play)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that runs while the example does."""
+
+    example: ExampleFile
+    agent: str
+    task_id: str
+    settings: Settings
+    server: DevServer
+
+
+@asynccontextmanager
+async def staged(
+    teller: Teller, settings: Settings, source: Path, folder: Path, example: ExampleFile
+) -> AsyncIterator[Stage]:
+    """Start services, Temporal and a worker for a copy of the agent, with all their files in `folder`."""
+    environ = {**os.environ, **example.environ}
+    async with AsyncExitStack() as stack:
+        (folder / "var").mkdir(parents=True)
+        for number, service in enumerate(example.service, 1):
+            await _start_service(teller, service, folder / f"service-{number}.log", environ, stack)
+        with teller.busy("starting Temporal"):
+            server = await stack.enter_async_context(dev_server(folder / "temporal"))
+        teller.tell("Temporal started", f"its UI: {server.ui}")
+        ours = _set_up(folder, settings, source, server)
+        with teller.busy("starting a worker"):
+            worker = running_worker(folder / "lastmile.toml", folder / "worker.log", environ)
+            running = await stack.enter_async_context(worker)
+        teller.tell("worker started", f"process {running.pid}")
+        yield Stage(example, source.name, f"{source.name}-{folder.name}", ours, server)
+
+
+async def _start_service(
+    teller: Teller, service: ServiceTable, log: Path, environ: dict[str, str], stack: AsyncExitStack
+) -> None:
+    name, address = " ".join(service.command), f"127.0.0.1:{service.port}"
+    if await _answers(service.port):
+        raise Unreachable(f"something else answers at {address}, where the example starts {name!r}: end that first")
+    with teller.busy(f"starting {name}"):
+        child = Child(name, _program(service), log, environ=environ, folder=ROOT)
+        stack.push_async_callback(child.stop)
+        await child.ready(lambda: _answers(service.port))
+    teller.tell("service started", f"{name}, at {address}")
+
+
+def _program(service: ServiceTable) -> list[str]:
+    """Take our own Python for ``python``. Raises Unreachable for a program that is not there."""
+    first, *rest = service.command
+    if first in ("python", "python3"):
+        return [sys.executable, *rest]
+    if (found := shutil.which(first)) is None:
+        raise Unreachable(f"there is no program {first!r}; install it, or mend `command` in example.toml")
+    return [found, *rest]
+
+
+async def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _set_up(folder: Path, settings: Settings, source: Path, server: DevServer) -> Settings:
+    """Copy the agent, and write the worker's configuration."""
+    shutil.copytree(source, folder / "agents" / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    kept = settings.model_dump(mode="json", include=set(_KEPT), exclude_defaults=True, exclude_none=True)
+    tables = {**kept, "temporal": {"address": server.address}}
+    (folder / "lastmile.toml").write_text("".join(f"{name} = {_toml(value)}\n" for name, value in tables.items()))
+    ledger = f"sqlite:///{folder / 'var' / 'ledger.db'}"
+    return Settings(folder=folder, ledger=ledger, temporal=Temporal(address=server.address))
+
+
+def _toml(value: Json) -> str:
+    """Write a value as TOML: tables on one line; of all else, what JSON writes is TOML too."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
+
+
+async def _play(teller: Teller, stage: Stage, *, stay: bool) -> Exit:
+    is_present = is_somebody_there(teller)
+    approver = Somebody(stage.example.approver, teller, is_present=is_present)
+    task = Task(await connect(stage.settings), stage.task_id)
+    spec = TaskSpec(agent=stage.agent, goal=stage.example.goal, inputs=stage.example.inputs)
+    await task.client.start_workflow(
+        names.WORKFLOW,
+        spec.model_dump(mode="json", exclude_defaults=True),
+        id=task.id,
+        task_queue=stage.settings.temporal.task_queue,
+        static_summary=f"{spec.agent}: {spec.goal}"[:200],
+    )
+    teller.tell(f"task started: {task.id}", spec.goal)
+    async with bounds(is_present=is_present):
+        outcome = await accompany(task, teller, approver)
+    teller.rest()
+    tell_end(teller, outcome)
+    audit = await make_audit(stage.settings, task.id)
+    page = Text(stage.server.page(task.id), style="bold cyan")
+    teller.screen.show(Text("\nThe audit", style="bold underline"), audit_picture(audit, full=False))
+    teller.screen.show("", grid(("Temporal UI", page)) if stay else "")
+    teller.screen.data(audit)
+    if stay:
+        file = stage.settings.folder / "lastmile.toml"
+        await stay_up(teller, f"export LASTMILE_CONFIG={file}", f"python starter.py show {task.id}")
+    return Exit.DONE if outcome.is_completed else Exit.NO
