@@ -62,6 +62,7 @@ def application(book: Book, *middlewares: Any) -> web.Application:
             web.post("/refunds", service.create_refund),
             web.get("/credits", service.list_credits),
             web.post("/credits", service.create_credit),
+            web.delete("/credits/{credit_id}", service.withdraw_credit),
         ]
     )
     return app
@@ -114,6 +115,11 @@ class _Service:
         credit = {"id": f"cr_{len(self._book.credits) + 1}", **await request.json()}
         self._book.credits.append(credit)
         return web.json_response(credit, status=201)
+
+    async def withdraw_credit(self, request: web.Request) -> web.Response:
+        credit_id = request.match_info["credit_id"]
+        self._book.credits = [one for one in self._book.credits if one["id"] != credit_id]
+        return web.Response(status=204)
 
     def _invoice(self, invoice_id: str) -> Invoice:
         if (invoice := self._book.invoices.get(invoice_id)) is None:

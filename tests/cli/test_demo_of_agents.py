@@ -44,7 +44,7 @@ def receipts(ran: subprocess.CompletedProcess[str]) -> list[tuple[str, str]]:
     assert ran.returncode == 0, ran.stderr
     audit: dict[str, Any] = json.loads(ran.stdout)
     assert audit["status"] == "COMPLETED"
-    return [(step["tool"], step["evidence"]) for step in audit["steps"] if step["key"]]
+    return [(step["tool"], step["evidence"]) for step in audit["steps"] if step["evidence"]]
 
 
 def test_agent_with_an_openapi_document_ends_with_receipts(config: Path) -> None:
