@@ -101,7 +101,8 @@ class _Build:
         self._faults.extend(
             self._document.fault(("mcp", number, *fault.place), fault.problem) for fault in offer.faults
         )
-        for name, tool in (*offer.tools.items(), *offer.undos.items()):
+        offered: Mapping[str, Tool] = {**offer.tools, **offer.undos}
+        for name, tool in offered.items():
             if tools.setdefault(name, tool) is not tool:
                 problem = f"there is another tool called {name} ({tools[name]!r}); give a prefix"
                 self._faults.append(self._document.fault(("mcp", number, "prefix"), problem))
