@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,12 +69,15 @@ async def staged(
     environ = {**os.environ, **example.environ}
     async with AsyncExitStack() as stack:
         (folder / "var").mkdir(parents=True)
+        copied = folder / "agents" / source.name
+        shutil.copytree(source, copied, ignore=shutil.ignore_patterns("__pycache__"))
         for number, service in enumerate(example.service, 1):
-            await _start_service(teller, service, folder / f"service-{number}.log", environ, stack)
+            starting = _Starting(service, copied, folder / f"service-{number}.log", environ)
+            await _start_service(teller, starting, stack)
         with teller.busy("starting Temporal"):
             server = await stack.enter_async_context(dev_server(folder / "temporal"))
         teller.tell("Temporal started", f"its UI: {server.ui}")
-        ours = _set_up(folder, settings, source, server)
+        ours = _set_up(folder, settings, server)
         with teller.busy("starting a worker"):
             worker = running_worker(folder / "lastmile.toml", folder / "worker.log", environ)
             running = await stack.enter_async_context(worker)
@@ -82,14 +85,30 @@ async def staged(
         yield Stage(example, source.name, f"{source.name}-{folder.name}", ours, server)
 
 
-async def _start_service(
-    teller: Teller, service: ServiceTable, log: Path, environ: dict[str, str], stack: AsyncExitStack
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    """A service, and how it is started. `folder`: that of the agent."""
+
+    service: ServiceTable
+    folder: Path
+    log: Path
+    environ: Mapping[str, str]
+
+    def child(self) -> Child:
+        """Start it; it may be a module of this checkout too (``python -m``)."""
+        path = os.pathsep.join(filter(None, [str(ROOT), self.environ.get("PYTHONPATH", "")]))
+        environ = {**self.environ, "PYTHONPATH": path}
+        name = " ".join(self.service.command)
+        return Child(name, _program(self.service), self.log, environ=environ, folder=self.folder)
+
+
+async def _start_service(teller: Teller, starting: _Starting, stack: AsyncExitStack) -> None:
+    service = starting.service
     name, address = " ".join(service.command), f"127.0.0.1:{service.port}"
     if await _answers(service.port):
         raise Unreachable(f"something else answers at {address}, where the example starts {name!r}: end that first")
     with teller.busy(f"starting {name}"):
-        child = Child(name, _program(service), log, environ=environ, folder=ROOT)
+        child = starting.child()
         stack.push_async_callback(child.stop)
         await child.ready(lambda: _answers(service.port))
     teller.tell("service started", f"{name}, at {address}")
@@ -113,9 +132,8 @@ async def _answers(port: int) -> bool:
     return True
 
 
-def _set_up(folder: Path, settings: Settings, source: Path, server: DevServer) -> Settings:
-    """Copy the agent, and write the worker's configuration."""
-    shutil.copytree(source, folder / "agents" / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+def _set_up(folder: Path, settings: Settings, server: DevServer) -> Settings:
+    """Write the worker's configuration."""
     kept = settings.model_dump(mode="json", include=set(_KEPT), exclude_defaults=True, exclude_none=True)
     tables = {**kept, "temporal": {"address": server.address}}
     (folder / "lastmile.toml").write_text("".join(f"{name} = {_toml(value)}\n" for name, value in tables.items()))

@@ -15,7 +15,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whit
 
 
 class ServiceTable(Input):
-    """``[[service]]``: a program that plays the other side. `command` starts where starter.py is; ``python`` is ours.
+    """``[[service]]``: a program that plays the other side. `command` starts in the agent's folder; ``python`` is ours.
 
     ``port``: of 127.0.0.1, at which it takes connections as soon as it is ready.
     """
