@@ -136,19 +136,20 @@ def _set_up(folder: Path, settings: Settings, server: DevServer) -> Settings:
     """Write the worker's configuration."""
     kept = settings.model_dump(mode="json", include=set(_KEPT), exclude_defaults=True, exclude_none=True)
     tables = {**kept, "temporal": {"address": server.address}}
-    (folder / "lastmile.toml").write_text("".join(f"{name} = {_toml(value)}\n" for name, value in tables.items()))
+    lines = [f"{name} = {toml_of(value)}\n" for name, value in tables.items()]
+    (folder / "lastmile.toml").write_text("".join(lines), encoding="utf-8")
     ledger = f"sqlite:///{folder / 'var' / 'ledger.db'}"
     return Settings(folder=folder, ledger=ledger, temporal=Temporal(address=server.address))
 
 
-def _toml(value: Json) -> str:
-    """Write a value as TOML: tables on one line; of all else, what JSON writes is TOML too."""
+def toml_of(value: Json) -> str:
+    """Write a value (no null in it) as TOML: tables on one line; of all else, what JSON writes is TOML too, but DEL."""
     match value:
         case dict():
-            return "{" + ", ".join(f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+            return "{" + ", ".join(f"{toml_of(name)} = {toml_of(item)}" for name, item in value.items()) + "}"
         case list():
-            return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value)
+            return "[" + ", ".join(map(toml_of, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 async def _play(teller: Teller, stage: Stage, *, stay: bool) -> Exit:

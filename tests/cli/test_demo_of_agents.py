@@ -5,11 +5,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cli.trying import toml_of
 from demo.child import free_port
 from tests.cli.conftest import write_agent
 
@@ -93,6 +97,14 @@ def test_fault_in_an_example_is_named_with_its_line(config: Path) -> None:
     ran = demo(config, "meeting_rooms")
     assert ran.returncode == 2
     assert "example.toml:3: input: unknown key; did you mean 'inputs'?" in ran.stderr
+
+
+PLAIN = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+
+
+@given(st.dictionaries(st.text(), st.recursive(PLAIN, lambda one: st.lists(one) | st.dictionaries(st.text(), one))))
+def test_what_is_carried_over_from_the_configuration_is_read_as_it_was(tables: dict[str, Any]) -> None:
+    assert tomllib.loads(f"all = {toml_of(tables)}")["all"] == tables
 
 
 def test_agent_that_is_not_there_is_named(config: Path) -> None:
