@@ -26,9 +26,9 @@ def write(folder: Path, page: str) -> None:
     (folder / "lastmile.toml").write_text("")
 
 
-def starter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def starter(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "starter.py"), *words, "--config", str(folder / "lastmile.toml")]
-    environ = {**os.environ, "CRM_TOKEN": "any-secret"}
+    environ = {**os.environ, "CRM_TOKEN": "any-secret", **environ}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=100, check=False, stdin=subprocess.DEVNULL, env=environ
     )
@@ -69,6 +69,16 @@ def test_page_about_mcp_leads_from_a_server_to_receipts_and_through_a_changed_to
     assert "python starter.py tools my_agent --accept" in ran.stdout
     assert starter(tmp_path, "tools", "my_agent", "--accept").returncode == 0
     assert receipts(starter(tmp_path, "demo", "my_agent", "--json")) == [("create_note", "answer")]
+
+
+def test_secret_that_is_not_set_is_named_before_and_by_doctor(tmp_path: Path) -> None:
+    write(tmp_path, "mcp.md")
+    ran = starter(tmp_path, "tools", "my_agent", "--accept", CRM_TOKEN="")
+    assert ran.returncode == 3
+    assert "env.CRM_TOKEN needs the environment variable CRM_TOKEN, and it is not set" in ran.stderr
+    assert starter(tmp_path, "tools", "my_agent", "--accept").returncode == 0
+    assert "its tools of 'crm' need CRM_TOKEN" in starter(tmp_path, "doctor", CRM_TOKEN="").stdout
+    assert "CRM_TOKEN" not in starter(tmp_path, "doctor").stdout
 
 
 def test_page_about_mcp_works_over_http_too(tmp_path: Path) -> None:

@@ -16,6 +16,26 @@ _NOTHING_DECLARED = ContractTable()
 
 
 @dataclass(frozen=True, slots=True)
+class ServerSource:
+    """Implements `core.ports.ToolSource`. Its session is one of the worker's, so there is nothing of it to close."""
+
+    server: Server
+    environ: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The name of the server in agent.toml."""
+        return self.server.table.name
+
+    def missing(self) -> list[str]:
+        """Name the environment variables that are not set."""
+        return self.server.missing(self.environ)
+
+    async def aclose(self) -> None:
+        """Close nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """What an agent gets of a server: its tools by the names of plans, undos of them, and the faults of the table."""
 
