@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.text import Text
 
 from cli.accompanying import accompany
-from cli.asking import Somebody
+from cli.asking import Approver, Nobody, Somebody
 from cli.audit_view import audit_picture
 from cli.auditing import make_audit
 from cli.connection import connect
@@ -152,9 +152,16 @@ def toml_of(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def _approver(example: ExampleFile, teller: Teller, *, is_present: bool) -> Approver:
+    """Ask whoever is there. Where nobody is, only the example itself may say that somebody approves."""
+    if not is_present and example.approver is None:
+        return Nobody(teller)
+    return Somebody(example.approver or "somebody", teller, is_present=is_present)
+
+
 async def _play(teller: Teller, stage: Stage, *, stay: bool) -> Exit:
     is_present = is_somebody_there(teller)
-    approver = Somebody(stage.example.approver, teller, is_present=is_present)
+    approver = _approver(stage.example, teller, is_present=is_present)
     task = Task(await connect(stage.settings), stage.task_id)
     spec = TaskSpec(agent=stage.agent, goal=stage.example.goal, inputs=stage.example.inputs)
     await task.client.start_workflow(

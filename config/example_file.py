@@ -25,11 +25,13 @@ class ServiceTable(Input):
 
 
 class ExampleFile(Input):
-    """The whole file. ``environ``: variables of services and worker. ``approver``: who answers what the task asks."""
+    """The whole file. ``environ``: variables of services and worker. ``approver``: whose approval each call gets that
+    needs one, where there is no terminal to ask at; None = nobody's.
+    """
 
     goal: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
     inputs: dict[str, Json] = {}
-    approver: Word = "somebody"
+    approver: Word | None = None
     environ: dict[str, str] = {}
     service: tuple[ServiceTable, ...] = ()
 

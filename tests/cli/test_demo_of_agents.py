@@ -99,6 +99,30 @@ def test_fault_in_an_example_is_named_with_its_line(config: Path) -> None:
     assert "example.toml:3: input: unknown key; did you mean 'inputs'?" in ran.stderr
 
 
+def without_policy(config: Path, agent: str, more: str = "") -> None:
+    """Every write asks now."""
+    folder = config.parent / "agents" / agent
+    head, _, tail = (folder / "agent.toml").read_text().partition("[[policy]]")
+    (folder / "agent.toml").write_text(head + tail[tail.index("[undo]") :])
+    (folder / "example.toml").write_text(more + (folder / "example.toml").read_text())
+
+
+def test_nothing_is_approved_where_nobody_is_there_to_be_asked(config: Path) -> None:
+    without_policy(config, "meeting_rooms")
+    ran = demo(config, "meeting_rooms")
+    assert ran.returncode == 1
+    assert "no terminal to ask at, and example.toml names no approver, so it is cancelled" in ran.stdout
+    assert "book_room" in ran.stdout
+    assert "succeeded by" not in ran.stdout
+
+
+def test_approver_of_the_example_approves_where_nobody_is_there(config: Path) -> None:
+    without_policy(config, "meeting_rooms", 'approver = "sam"\n')
+    ran = demo(config, "meeting_rooms")
+    assert ran.returncode == 0
+    assert "approved as sam" in ran.stdout
+
+
 PLAIN = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 
 
