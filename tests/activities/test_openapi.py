@@ -63,7 +63,6 @@ async def test_probed_write_is_looked_up_by_the_other_operation(
     assert report.result == desk.book.credits[0]
 
 
-@pytest.mark.parametrize("fate", ["answer_lost", "lost"])
 @pytest.mark.parametrize("fate", ["ok", "answer_lost", "lost"])
 async def test_write_is_taken_back_by_the_other_operation(bench: Bench, desk: Billing, fate: str) -> None:
     done = bench.order("createCredit", args=CREDIT)
@@ -104,6 +103,7 @@ async def test_probe_s_answer_stands_where_the_answer_s_body_would(bench: Bench)
     assert report.result == {"body": headed.book.credits[0], "headers": {}}
 
 
+@pytest.mark.parametrize("fate", ["answer_lost", "lost"])
 async def test_put_with_if_match_is_settled_by_reading_back(bench: Bench, desk: Billing, fate: str) -> None:
     desk.faults.script = [fate]
     args = {"invoice_id": "INV-7", "If-Match": '"1"', "note": "refunded"}
