@@ -14,6 +14,7 @@ import pytest
 from demo.child import free_port
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.timeout(300)  # each starts several servers and workers, one after the other
 _FILE = re.compile(r"^`(agents/[\w/.]+)`[^\n]*\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

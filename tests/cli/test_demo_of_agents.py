@@ -18,6 +18,7 @@ from demo.child import free_port
 from tests.cli.conftest import write_agent
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(300)  # each starts several servers and workers, one after the other
 
 
 def demo(config: Path, agent: str, *options: str) -> subprocess.CompletedProcess[str]:
