@@ -4,7 +4,7 @@ TRIALS := model crash storm deployments bulk recovery world
 
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-ui test-postgres lint bench lock trials $(TRIALS:%=trial-%)
+.PHONY: help install demo test explore test-ui test-postgres lint bench lock trials $(TRIALS:%=trial-%)
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -14,11 +14,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 help:
 	@echo "make demo            a refund on real services, with the worker killed at the worst moment (make demo STAY=1 keeps all up)"
+	@echo "make demo AGENT=...  another agent's example to its receipts: meeting_rooms (MCP), billing_desk (OpenAPI), or your own"
 	@echo "make test            the tests"
+	@echo "make explore         the properties with other examples than always, ten times as many (HYPOTHESIS_EXAMPLES=n for each 100)"
 	@echo "make test-ui         drives the Temporal UI in a real browser (installs Debian's chromium)"
 	@echo "make test-postgres   the ledger's tests on PostgreSQL (installs Debian's postgresql)"
 	@echo "make lint            style and types"
-	@echo "make bench           what a tool call costs over a bare activity"
+	@echo "make bench           what a tool call costs over a bare activity, and an MCP call over the bare SDK's"
 	@echo "make trials          proof under fire: all trials in small, then trials/REPORT.md (FULL=1: in full, hours; SEED=n)"
 	@echo "make trial-NAME      one of them: $(TRIALS) (bulk, recovery, world: ONLY=part runs one part again)"
 	@echo "make install         only set up .venv"
@@ -34,10 +36,13 @@ $(STAMP): requirements.lock
 	@touch $@
 
 demo: $(STAMP)
-	@$(PY) starter.py demo $(if $(STAY),--stay)
+	@$(PY) starter.py demo $(AGENT) $(if $(STAY),--stay)
 
 test: $(STAMP)
 	@$(PY) -m pytest -q -n 2 --dist loadfile
+
+explore: $(STAMP)
+	@HYPOTHESIS_PROFILE=explore $(PY) -m pytest -q -n 2 -m hypothesis --timeout 3600
 
 test-ui: $(STAMP)
 	@.ci/need chromium chromium

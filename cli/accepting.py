@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 def ask_servers(settings: Settings, agent: str, screen: Screen, *, is_accepted: bool) -> None:
     """Ask the servers, show what is new, and pin it when it `is_accepted`; else a difference ends with exit code 1."""
+    import structlog  # noqa: PLC0415 - only this verb of the command line runs what logs
+
     from config import mcp_servers  # noqa: PLC0415 - loads what speaks with servers
 
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # else it is between the lines of the result
     said = asyncio.run(mcp_servers.ask_servers(settings, agent, os.environ))
     screen.show(*(line for one in said for line in _lines(one)))
     screen.data([_plain(one) for one in said])

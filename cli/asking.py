@@ -86,6 +86,24 @@ class Somebody:
             self._answered.discard(request.id)
 
 
+class Nobody:
+    """Gives no approval, and answers nothing: a task that asks is cancelled."""
+
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
+
+    async def decide(self, task: Task, request: RequestView) -> None:
+        await self._cancel(task, request)
+
+    async def answer(self, task: Task, request: RequestView) -> None:
+        await self._cancel(task, request)
+
+    async def _cancel(self, task: Task, request: RequestView) -> None:
+        why = "no terminal to ask at, and example.toml names no approver, so it is cancelled"
+        self._teller.alarm(f"the task asks: {request.reason}", why)
+        await task.cancel()
+
+
 async def read_line() -> str | None:
     """Read a line from the terminal without a thread that would outlive Ctrl-C; None at the end of input."""
     loop = asyncio.get_running_loop()

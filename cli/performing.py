@@ -1,12 +1,6 @@
 """The performance behind `demo`: sets the stage, has the story told, counts at the services, and takes all down."""
 
-import asyncio
-import secrets
-import shutil
-import signal
-import sys
-from contextlib import AsyncExitStack, suppress
-from datetime import timedelta
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from rich.table import Table
@@ -16,48 +10,37 @@ from cli.asking import Somebody
 from cli.audit_report import Audit
 from cli.audit_view import audit_picture
 from cli.auditing import make_audit
-from cli.errors import Exit, Unreachable
+from cli.errors import Exit
 from cli.outcomes import Outcome
+from cli.performance import bounds, is_somebody_there, perform_in_folder, stay_up, tell_end
 from cli.screen import Screen, grid
-from cli.story import CENTS, ORDER, ROOT, Stage, Story, staged
+from cli.story import CENTS, ORDER, Stage, Story, staged
 from cli.telling import Teller
 from core.record import Record
 from demo.services import Counts
 
-_ALONE = timedelta(minutes=3)
-"""How long the story may take when nobody is asked anything; it takes about 15 s."""
-
 
 async def perform(screen: Screen, *, stay: bool) -> Exit:
-    """Play, count, and take down; SIGTERM ends it as Ctrl-C does."""
-    if (me := asyncio.current_task()) is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
-    folder = ROOT / "var" / "demo" / secrets.token_hex(4)
-    teller = Teller(screen)
-    try:
-        code = await _play(teller, folder, stay=stay)
-    except TimeoutError:
-        raise Unreachable(f"the story did not come to its end within {_ALONE}; its logs are in {folder}") from None
-    finally:
-        teller.rest()
-    if code is Exit.DONE:
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        screen.say(f"logs and data are kept in {folder}")
-    return code
+    """Play, count, and take down."""
+    return await perform_in_folder(screen, lambda teller, folder: _play(teller, folder, stay=stay))
 
 
 async def _play(teller: Teller, folder: Path, *, stay: bool) -> Exit:
-    is_present = sys.stdin.isatty() and teller.screen.is_live
+    is_present = is_somebody_there(teller)
     async with staged(teller, folder) as stage, AsyncExitStack() as workers:
         story = Story(stage, teller, Somebody("ana", teller, is_present=is_present))
-        async with asyncio.timeout(None if is_present else _ALONE.total_seconds()):
+        async with bounds(is_present=is_present):
             outcome = await story.play(workers)
         teller.rest()
         ending = await _look_back(stage, story, outcome)
         _print(teller, stage, ending)
         if stay:
-            await _stay(teller, stage)
+            await stay_up(
+                teller,
+                f"export LASTMILE_CONFIG={stage.config}",
+                f"python starter.py show {stage.task_id}",
+                f"ls {stage.folder / 'services'}",
+            )
     return Exit.DONE if ending.is_right else Exit.NO
 
 
@@ -98,10 +81,7 @@ def _print(teller: Teller, stage: Stage, ending: Ending) -> None:
         if step.evidence == "probe":
             note = f"{step.sends} send; the provider was asked whether it had happened, and it had"
             teller.tell(f"the doubt about {step.tool} is resolved: evidence is a probe", note, "✓", "green")
-    is_completed = ending.outcome.is_completed
-    mark, style = ("✓", "bold green") if is_completed else ("✗", "bold red")
-    said = ending.outcome.result.answer if ending.outcome.result else ""
-    teller.tell(ending.outcome.status, said if is_completed else ending.outcome.reason, mark, style)
+    tell_end(teller, ending.outcome)
     screen.show(Text("\nThe audit", style="bold underline"), audit_picture(ending.audit, full=False))
     screen.show(Text("\nCounted at the services", style="bold underline"), _counts(ending), "")
     page = Text.assemble(stage.server.page(stage.task_id), style="bold cyan")
@@ -132,14 +112,3 @@ def _counts(ending: Ending) -> Table:
         counted = Text(f"{count} {what}{'' if count == 1 else 's'}", style="bold")
         table.add_row(mark, where, counted, Text(note, style="dim"))
     return table
-
-
-async def _stay(teller: Teller, stage: Stage) -> None:
-    teller.screen.show(
-        Text("\nEverything stays up until Ctrl-C. In another terminal:", style="bold"),
-        f"  export LASTMILE_CONFIG={stage.config}",
-        f"  python starter.py show {stage.task_id}",
-        f"  ls {stage.folder / 'services'}",
-    )
-    with suppress(asyncio.CancelledError):  # both Ctrl-C and SIGTERM end it well
-        await asyncio.Event().wait()

@@ -13,23 +13,23 @@ from pathlib import Path
 
 from temporalio.client import Client
 
+from cli.accompanying import accompany
 from cli.asking import Approver
 from cli.connection import connect
 from cli.devserver import DevServer, dev_server
-from cli.live import Look, follow
 from cli.outcomes import Outcome
+from cli.performance import ROOT
 from cli.tasks import Task
 from cli.telling import Teller
 from cli.worker_process import WorkerProcess, running_worker
 from config.settings import Settings, Temporal
 from core import names
 from core.errors import ConfigError
-from core.task import RequestKind, TaskSpec
+from core.task import TaskSpec
 from demo.proxy import Hold
 from demo.route import Route, choose_route
 from demo.services import Services
 
-ROOT = Path(__file__).resolve().parent.parent
 ORDER = "1042"
 CENTS = 25_000
 SPEC = TaskSpec(
@@ -123,7 +123,7 @@ class Story:
         await self._start_task(task_id)
         async with asyncio.TaskGroup() as group:
             killing = group.create_task(self._kill(worker, hold, workers))
-            outcome = await self._follow(Task(self._stage.client, task_id))
+            outcome = await accompany(Task(self._stage.client, task_id), self._teller, self._approver)
             killing.cancel()
         return outcome
 
@@ -156,18 +156,3 @@ class Story:
         hold.drop()
         await self._start_worker(workers, "new worker")
         self._teller.expect("Temporal misses the heartbeats of the call and hands it to the new worker")
-
-    async def _follow(self, task: Task) -> Outcome:
-        async for seen in follow(task):
-            self._teller.steps(seen)
-            if seen.outcome is not None:
-                return seen.outcome
-            await self._answer(task, seen)
-        raise AssertionError("a followed task ends with an outcome")
-
-    async def _answer(self, task: Task, seen: Look) -> None:
-        for request in seen.requests:
-            if request.kind is RequestKind.APPROVAL:
-                await self._approver.decide(task, request)
-            else:
-                await self._approver.answer(task, request)

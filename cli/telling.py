@@ -97,4 +97,4 @@ def _told(step: Step) -> tuple[str, str]:
             return f"{step.tool} done", f"{by}{'confirmed by reading it back' if step.verified else why}"
         case Phase.ASKING:
             return f"{step.tool} needs approval", why
-    return f"{step.tool} {step.phase.value}", cut(f"{step.code} {step.message}", 120)
+    return f"{step.tool} {step.phase.value}", cut(f"{step.code} {step.message}", 300)  # what to run stands at its end

@@ -23,7 +23,7 @@ from policy.rules import Rule, Rules
 from tools.mcp.pins import Pin, read_lock
 from tools.mcp.server import Server
 from tools.mcp.session import Sessions
-from tools.mcp.source import build_offer
+from tools.mcp.source import ServerSource, build_offer
 from tools.mcp.tables import ServerTable
 from tools.mcp.tool import McpTool
 from tools.registry import fallback_fault, load_tools
@@ -97,11 +97,13 @@ class _Build:
         self, number: int, table: ServerTable, pins: Mapping[str, Pin] | None, tools: dict[str, Tool]
     ) -> None:
         server = Server(table, self._folder.absolute())
+        self._sources.append(ServerSource(server, self._sessions.environ))
         offer = build_offer(self._name, server, pins, self._sessions.of(server))
         self._faults.extend(
             self._document.fault(("mcp", number, *fault.place), fault.problem) for fault in offer.faults
         )
-        for name, tool in offer.tools.items():
+        offered: Mapping[str, Tool] = {**offer.tools, **offer.undos}
+        for name, tool in offered.items():
             if tools.setdefault(name, tool) is not tool:
                 problem = f"there is another tool called {name} ({tools[name]!r}); give a prefix"
                 self._faults.append(self._document.fault(("mcp", number, "prefix"), problem))
@@ -116,7 +118,7 @@ class _Build:
                 self._faults.append(self._document.fault(place, problem))
 
     def _with_openapi(self, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
-        tables = OpenApiTables(self._document, self._folder, os.environ)
+        tables = OpenApiTables(self._document, self._folder, self._sessions.environ)
         found = tables.load(self._file.openapi, list(tools))
         self._faults += tables.faults
         self._sources += tables.sources

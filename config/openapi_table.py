@@ -40,7 +40,7 @@ class OpenApiTables:
                 self._fault(number, fault.place, fault.problem)
             return {}
         self.sources.append(source)
-        return source.tools
+        return {**source.tools, **source.undos}
 
     def _fault(self, number: int, place: tuple[str | int, ...], problem: str) -> None:
         """A fault of the document names its own file; one of the table names the line in agent.toml."""

@@ -6,6 +6,7 @@ Refunds are made once per Idempotency-Key, notes are written against a version, 
 import argparse
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ def application(book: Book, *middlewares: Any) -> web.Application:
             web.post("/refunds", service.create_refund),
             web.get("/credits", service.list_credits),
             web.post("/credits", service.create_credit),
+            web.delete("/credits/{credit_id}", service.withdraw_credit),
         ]
     )
     return app
@@ -114,6 +116,11 @@ class _Service:
         self._book.credits.append(credit)
         return web.json_response(credit, status=201)
 
+    async def withdraw_credit(self, request: web.Request) -> web.Response:
+        credit_id = request.match_info["credit_id"]
+        self._book.credits = [one for one in self._book.credits if one["id"] != credit_id]
+        return web.Response(status=204)
+
     def _invoice(self, invoice_id: str) -> Invoice:
         if (invoice := self._book.invoices.get(invoice_id)) is None:
             raise web.HTTPNotFound(text=json.dumps({"error": f"there is no invoice {invoice_id}"}))
@@ -137,7 +144,11 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m demo.billing", description="A small billing service on loopback.")
     parser.add_argument("--port", type=int, default=PORT)
-    parser.add_argument("--token", default="", help="what callers have to send as bearer token (default: anything)")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get("BILLING_TOKEN", ""),
+        help="what callers have to send as bearer token (default: what BILLING_TOKEN says, else anything)",
+    )
     given = parser.parse_args()
     with suppress(KeyboardInterrupt):
         asyncio.run(serve(given.token, given.port))

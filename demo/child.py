@@ -34,7 +34,7 @@ def free_port() -> int:
 class Child:
     """One running program. `pid` is its guard's, which leads a process group of its own: Ctrl-C does not reach it.
 
-    ``environ``: all of its environment; None: ours.
+    ``environ``: all of its environment; None: ours. ``folder``: where it runs; None: where its log is.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Child:
         *,
         pass_fds: Sequence[int] = (),
         environ: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.name, self.log = name, log
         with log.open("ab") as output:
@@ -53,7 +54,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=log.parent,
+                cwd=folder or log.parent,
                 pass_fds=pass_fds,
                 env=environ,
                 start_new_session=True,

@@ -45,7 +45,19 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "config": frozenset({"core", "policy", "tools", "pydantic", "pydantic_settings", "temporalio"}),
     # `worker` and `demo`: the verbs `dev` and `demo` run them
     "cli": frozenset(
-        {"core", "workflows", "ledger", "config", "demo", "worker", "temporalio", "pydantic", "rich", "typer"}
+        [
+            "core",
+            "workflows",
+            "ledger",
+            "config",
+            "demo",
+            "worker",
+            "temporalio",
+            "pydantic",
+            "rich",
+            "structlog",
+            "typer",
+        ]
     ),
     "demo": frozenset({"core", "aiohttp", "aiosmtpd", "httpx", "localstripe", "stripe"}),
     # `mcp`, `mcp_types`: a server that an agent starts as a program of its own

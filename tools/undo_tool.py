@@ -60,17 +60,11 @@ class UndoTool:
 
 def _contract(undoing: Undo, of: Contract) -> Contract:
     name = undo_of(of.name)
-    parts = {"args": of.args_schema, "result": of.result_schema or {}}
     return Contract(
         name=name,
         description=f"Takes back what {of.name} did.",
         effect=undoing.effect,
-        args_schema={
-            "type": "object",
-            "properties": {part: _embedded(name, part, schema) for part, schema in parts.items()},
-            "required": list(parts),
-            "additionalProperties": False,
-        },
+        args_schema=arguments_schema(name, of),
         timeout=of.timeout,
         attempts=of.attempts,
         key_window=undoing.key_window,
@@ -79,6 +73,17 @@ def _contract(undoing: Undo, of: Contract) -> Contract:
         undoes=of.name,
         source=of.source,
     )
+
+
+def arguments_schema(name: str, of: Contract) -> dict[str, Json]:
+    """Describe what an undo called `name` is called with: arguments and result of the call that it takes back."""
+    parts = {"args": of.args_schema, "result": of.result_schema or {}}
+    return {
+        "type": "object",
+        "properties": {part: _embedded(name, part, schema) for part, schema in parts.items()},
+        "required": list(parts),
+        "additionalProperties": False,
+    }
 
 
 def _embedded(name: str, part: str, schema: dict[str, Json]) -> dict[str, Json]:

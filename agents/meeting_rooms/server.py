@@ -18,6 +18,10 @@ create table if not exists bookings (id text primary key, reference text unique,
   title text, unique (room, day, hour));
 create table if not exists invitations (number integer primary key, booking text, recipient text, reference text);
 """
+BOOK = """
+insert into bookings select printf('b%04d', coalesce(max(rowid), 0) + 1), ?, ?, ?, ?, ? from bookings where true
+on conflict (reference) do nothing
+"""
 SEATS = {"Ada": 6, "Grace": 12}
 
 server = MCPServer("meeting rooms")
@@ -73,8 +77,7 @@ def book_room(room: str, day: str, hour: int, title: str, reference: str) -> Boo
         raise ToolError(f"there is no room {room}")
     with database() as db:
         try:
-            insert = "insert into bookings values (printf('b%04d', (select count(*) + 1 from bookings)), ?, ?, ?, ?, ?)"
-            db.execute(f"{insert} on conflict (reference) do nothing", (reference, room, day, hour, title))
+            db.execute(BOOK, (reference, room, day, hour, title))
         except sqlite3.IntegrityError:
             raise ToolError(f"{room} is taken on {day} at {hour}:00") from None
         row = db.execute("select id, room, day, hour, title from bookings where reference = ?", (reference,)).fetchone()
@@ -89,6 +92,14 @@ def invite(booking: str, to: str, reference: str = "") -> Invitation:
             raise ToolError(f"there is no booking {booking}")
         db.execute("insert into invitations values (null, ?, ?, ?)", (booking, to, reference))
     return Invitation(booking=booking, to=to, reference=reference)
+
+
+@server.tool()
+def cancel_booking(booking: str) -> str:
+    """Give a booked room back. One that was given back before stays so."""
+    with database() as db:
+        db.execute("delete from bookings where id = ?", (booking,))
+    return booking
 
 
 @server.tool(annotations=ToolAnnotations(read_only_hint=True))

@@ -7,7 +7,7 @@ import pytest
 
 from core.messages import OutcomeUnknown, ToolRefused, ToolSucceeded
 from tests.activities.bench import Bench
-from tests.tools.openapi.serving import TOKEN, Billing, billing
+from tests.tools.openapi.serving import CONTRACTS, TOKEN, Billing, billing
 
 REFUND = {"invoice_id": "INV-7", "amount_cents": 2_000}
 CREDIT = {"customer": "ana", "amount_cents": 500}
@@ -61,6 +61,46 @@ async def test_probed_write_is_looked_up_by_the_other_operation(
     assert desk.writes == writes
     assert desk.book.credits == [{"id": "cr_1", **CREDIT, "reference": order.key}]
     assert report.result == desk.book.credits[0]
+
+
+@pytest.mark.parametrize("fate", ["ok", "answer_lost", "lost"])
+async def test_write_is_taken_back_by_the_other_operation(bench: Bench, desk: Billing, fate: str) -> None:
+    done = bench.order("createCredit", args=CREDIT)
+    await bench.call("createCredit", done)
+    [first] = desk.book.credits
+    desk.book.credits.append({"id": "cr_other", **CREDIT, "reference": "somebody else's"})
+    desk.faults.script = [fate]
+    undo = bench.order("createCredit.undo", intent=2, undoes=done.key)
+    report = await bench.call("createCredit.undo", undo)
+    assert isinstance(report, ToolSucceeded)
+    assert [one["id"] for one in desk.book.credits] == ["cr_other"]
+    assert desk.faults.requests[-1].path == f"/credits/{first['id']}"
+    assert (await bench.row(undo)).undoes == done.key
+
+
+async def test_probe_s_answer_of_another_shape_is_kept_and_marked(bench: Bench) -> None:
+    probe = CONTRACTS["createCredit"]["probe"] | {"found": "", "where": {}, "more": None}
+    contracts = {"createCredit": CONTRACTS["createCredit"] | {"probe": probe, "undo": None}}
+    async with billing(contracts=contracts) as listing:
+        install(bench, listing)
+        listing.faults.script = ["answer_lost"]
+        order = bench.order("createCredit", args=CREDIT)
+        report = await bench.call("createCredit", order)
+    assert isinstance(report, ToolSucceeded)
+    assert (report.evidence, len(listing.book.credits)) == ("probe", 1)
+    assert isinstance(report.result, dict)
+    assert report.result["value"] == {"data": listing.book.credits, "has_more": False}
+    assert "'id' is a required property" in report.result["problem"]
+
+
+async def test_probe_s_answer_stands_where_the_answer_s_body_would(bench: Bench) -> None:
+    contracts = {"createCredit": CONTRACTS["createCredit"] | {"headers": ["ETag"], "undo": None}}
+    async with billing(contracts=contracts) as headed:
+        install(bench, headed)
+        headed.faults.script = ["answer_lost"]
+        report = await bench.call("createCredit", bench.order("createCredit", args=CREDIT))
+    assert isinstance(report, ToolSucceeded)
+    assert report.result == {"body": headed.book.credits[0], "headers": {}}
 
 
 @pytest.mark.parametrize("fate", ["answer_lost", "lost"])

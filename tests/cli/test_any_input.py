@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.cli.conftest import PLAN, CommandLine, write_agent, write_config
+from tests.exploring import examples
 
 VERBS = [
     "run",
@@ -52,7 +53,7 @@ OPTIONS = [
     "--",
 ]
 FEW = settings(
-    max_examples=120,
+    max_examples=examples(120),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -81,7 +82,7 @@ def test_any_arguments_end_with_an_exit_code(nowhere: CommandLine, verb: str, wo
     assert "should not have happened" not in ran.err
 
 
-@settings(FEW, max_examples=40)
+@settings(FEW, max_examples=examples(40))
 @given(task_id=odd_text, choice=odd_text, by=odd_text, args=odd_text)
 def test_any_text_reaches_a_real_server_or_is_refused(
     cli: CommandLine, task_id: str, choice: str, by: str, args: str
@@ -93,7 +94,7 @@ def test_any_text_reaches_a_real_server_or_is_refused(
         assert "should not have happened" not in ran.err
 
 
-@settings(FEW, max_examples=60)
+@settings(FEW, max_examples=examples(60))
 @given(
     content=st.one_of(
         st.binary(max_size=200),
@@ -116,7 +117,7 @@ def test_any_configuration_file_is_read_or_named(nowhere: CommandLine, content: 
         assert "should not have happened" not in ran.err
 
 
-@settings(FEW, max_examples=40)
+@settings(FEW, max_examples=examples(40))
 @given(
     content=st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace")))
 )

@@ -108,7 +108,9 @@ def test_example_agent_declares_every_write_of_its_document() -> None:
     assert {name: str(tool.contract.effect) for name, tool in tools.items() if tool.contract.writes} == {
         "createRefund": "keyed",
         "createCredit": "probed",
+        "createCredit.undo": "idempotent",
         "setNote": "idempotent",
+        "withdrawCredit": "idempotent",
     }
 
 
@@ -148,6 +150,18 @@ CONTRACT = TABLE + "[openapi.contracts.create-refund]\n"
         (CONTRACT + "verify = {operation = 'getOrder'}", "getOrder needs 'id'"),
         (CONTRACT + "verify = {operation = 'getOrder', args = {x = 1}}", "getOrder has no argument 'x'"),
         (CONTRACT + "probe = {operation = 'getOrder', args = {id = '$result/x'}}", "'$result/x' stands for nothing"),
+        (CONTRACT + "undo = {operation = 'nope'}", "create-refund.undo.operation: there is no operation 'nope'"),
+        (CONTRACT + "undo = {operation = 'getOrder', args = {id = 'x'}}", "getOrder only reads; it takes nothing back"),
+        (CONTRACT + "undo = {operation = 'delete/orders/{id}'}", "delete_orders_id needs 'id'"),
+        (CONTRACT + "undo = {operation = 'putRefund', args = {x = 1}}", "putRefund has no argument 'x'; it has: none"),
+        (
+            CONTRACT + "undo = {operation = 'delete/orders/{id}', args = {id = '$answer/id'}}",
+            "'$answer/id' stands for nothing; known are $key, $task, $step, $args/NAME, $inputs/NAME, $result/NAME",
+        ),
+        (
+            TABLE + "[openapi.contracts.getOrder]\nundo = {operation = 'delete/orders/{id}', args = {id = '$args/id'}}",
+            "getOrder only reads; there is nothing to take back",
+        ),
         (CONTRACT + "name = 'no good'", "its tool would be called 'no good'"),
         (CONTRACT + "name = 'getOrder'", "two operations would become the tool 'getOrder'"),
         (TABLE + TABLE.replace('"shop"', '"other"'), "there is another tool called 'create_refund'; give this source"),

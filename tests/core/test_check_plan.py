@@ -11,6 +11,7 @@ from core.contract import Contract, Effect
 from core.plan import Fault, Plan
 from core.profile import Limits
 from core.record import Json
+from tests.exploring import examples
 
 
 def contract(name: str, args: dict[str, Json], result: dict[str, Json] | None = None) -> Contract:
@@ -255,7 +256,7 @@ NEAR_PLANS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(ANYTHING | NEAR_PLANS)
 def test_any_document_is_a_plan_or_a_list_of_faults(document: Json) -> None:
     found = check_plan(document, CATALOGUE, EARLIER, Limits())

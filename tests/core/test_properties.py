@@ -13,6 +13,7 @@ from core.messages import (
 )
 from core.task import Phase, Stage, TaskState
 from tests.core.shell import Shell
+from tests.exploring import examples
 
 
 def _no_state_is_dead(shell: Shell) -> None:
@@ -106,7 +107,7 @@ ALWAYS = (
 )
 
 
-@settings(max_examples=70, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(70), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_happens_no_task_is_stuck_and_nothing_is_sent_twice(data: st.DataObject) -> None:
     shell = Shell(data)

@@ -16,6 +16,7 @@ from core.errors import LedgerError
 from core.receipts import TRANSITIONS, Approval, Fenced, Move, Row, RowState, Stop, TaskRow, Total
 from ledger import MemoryLedger, open_ledger
 from ledger.switches import covers
+from tests.exploring import examples
 from tests.ledger.calls import LEASE, AnyLedger, Clock, attempt, bring, call, task
 
 KEYS = st.sampled_from(["k1", "k2", "k3"])
@@ -235,9 +236,8 @@ async def _lines(ledger: AnyLedger) -> list[Any]:
 
 TestTwoLedgers = TwoLedgers.TestCase
 TestTwoLedgers.settings = settings(
-    max_examples=40,
+    max_examples=examples(40),
     stateful_step_count=30,
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from llm.wire import MAX_BYTES, Fault, decode, plan_schema
+from tests.exploring import examples
 from tests.llm.conftest import DECODED, PLAN
 
 json_values = st.recursive(
@@ -55,7 +56,7 @@ def test_any_text_decodes_or_is_a_fault(text: str) -> None:
 
 
 @given(json_values | plan_like)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_any_json_decodes_to_plain_json_or_is_a_fault(value: Any) -> None:
     decoded = decode(json.dumps(value))
     if isinstance(decoded, Fault):

@@ -98,6 +98,7 @@ def draft(table: ServerTable, pin: Pin, declared: ContractTable) -> Drafted:
             "result_schema": pin.output_schema,
             "has_probe": declared.probe is not None,
             "has_verify": declared.verify is not None,
+            "has_undo": declared.undo is not None,
             "source": f"mcp:{table.name}",
             **fields,
         }

@@ -75,6 +75,16 @@ def to_json(answer: Answer, schema: Mapping[str, Json] | None) -> Json:
     return value
 
 
+def as_result(found: Json, schema: Mapping[str, Json] | None) -> Json:
+    """Return what another tool says of an effect as the result of the call; marked when it has another shape."""
+    wrong = faults(schema, found) if schema is not None else []
+    return (
+        _opaque(f"what was found does not fit the declared output schema: {'; '.join(wrong)}", found)
+        if wrong
+        else found
+    )
+
+
 def _opaque(problem: str, value: Json) -> dict[str, Json]:
     return {"opaque": _OPAQUE, "problem": problem, "value": value}
 

@@ -44,6 +44,12 @@ class Server:
         """Write the headers of its requests. Raises NotSent for a variable that is not there."""
         return {name: self._put_in(value, environ, f"headers.{name}") for name, value in self.table.headers.items()}
 
+    def missing(self, environ: Mapping[str, str]) -> list[str]:
+        """Name the environment variables that its table asks for, and that are not set."""
+        texts = [*self.table.env.values(), *self.table.headers.values()]
+        wanted = dict.fromkeys(name for text in texts for name in _VARIABLE.findall(text))
+        return [name for name in wanted if not environ.get(name)]
+
     @property
     def _is_of_folder(self) -> bool:
         """Whether its command names something in the agent's folder."""

@@ -201,12 +201,12 @@ class Sessions:
     """The sessions of one worker, by what is started or called: agents that name the same server share it."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+        self.environ = environ
         self._sessions: dict[str, Session] = {}
 
     def of(self, server: Server) -> Session:
         """Return the session of a server; nothing is started before the first call."""
-        return self._sessions.setdefault(server.identity, Session(server, self._environ))
+        return self._sessions.setdefault(server.identity, Session(server, self.environ))
 
     async def aclose(self) -> None:
         """End all sessions."""

@@ -1,24 +1,47 @@
 """From one ``[[mcp]]`` table and what was accepted of its server: tools for an agent. No server is started here."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from core.names import undo_of
 from tools.mcp.contracts import Fault, check_lookup, draft, fills_of, is_chosen
 from tools.mcp.pins import Accepted, Pin
 from tools.mcp.server import Server
 from tools.mcp.session import Session
-from tools.mcp.tables import ContractTable, Lookup, ServerTable
+from tools.mcp.tables import ContractTable, Lookup, ServerTable, UndoCall
 from tools.mcp.tool import McpTool, Question, Terms, how_to_accept
+from tools.undo_by_tool import UndoByTool, undo_fault
 
 _NOTHING_DECLARED = ContractTable()
 
 
 @dataclass(frozen=True, slots=True)
+class ServerSource:
+    """Implements `core.ports.ToolSource`. Its session is one of the worker's, so there is nothing of it to close."""
+
+    server: Server
+    environ: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The name of the server in agent.toml."""
+        return self.server.table.name
+
+    def missing(self) -> list[str]:
+        """Name the environment variables that are not set."""
+        return self.server.missing(self.environ)
+
+    async def aclose(self) -> None:
+        """Close nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
-    """What an agent gets of a server: its tools by the names of plans, and the faults of the table."""
+    """What an agent gets of a server: its tools by the names of plans, undos of them, and the faults of the table."""
 
     tools: Mapping[str, McpTool]
     faults: tuple[Fault, ...]
+    undos: Mapping[str, UndoByTool] = field(default_factory=dict)
 
 
 def build_offer(agent: str, server: Server, pins: Mapping[str, Pin] | None, session: Session) -> Offer:
@@ -53,7 +76,28 @@ class _Source:
                 names = f"{other.terms.accepted.pin.name} and {accepted.pin.name}"
                 problem = f"{names} would both be called {tool.contract.name}; leave one out with `except`"
                 faults.append(Fault(("name",), problem))
-        return Offer(tools, tuple(faults))
+        undos = self._undos(tools, faults)
+        return Offer(tools, tuple(faults), undos)
+
+    def _undos(self, tools: Mapping[str, McpTool], faults: list[Fault]) -> dict[str, UndoByTool]:
+        by_name = {tool.terms.accepted.pin.name: tool for tool in tools.values()}
+        found: dict[str, UndoByTool] = {}
+        for name, tool in by_name.items():
+            if (undo := self._table.contracts.get(name, _NOTHING_DECLARED).undo) is None:
+                continue
+            try:
+                found[undo_of(tool.contract.name)] = self._undo(tool, undo, by_name)
+            except Fault as fault:
+                faults.append(fault)
+        return found
+
+    def _undo(self, of: McpTool, undo: UndoCall, by_name: Mapping[str, McpTool]) -> UndoByTool:
+        place = ("contracts", of.terms.accepted.pin.name, "undo")
+        if (by := by_name.get(undo.tool)) is None:
+            raise Fault((*place, "tool"), f"there is no tool {undo.tool!r}; they are: {', '.join(by_name)}")
+        if wrong := undo_fault(of.contract, by.contract, undo.args):
+            raise Fault(place, wrong)
+        return UndoByTool(of, by, undo.args)
 
     def _misnamed(self) -> Iterator[Fault]:
         """Name what the table says about tools that are not there."""

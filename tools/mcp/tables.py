@@ -47,6 +47,13 @@ class Lookup(Input):
     absent_if: Text | None = None
 
 
+class UndoCall(Input):
+    """How an effect is taken back: by another tool of the server; ``args`` as in a question, with ``$result/...``."""
+
+    tool: Text
+    args: dict[str, Json] = {}
+
+
 class ContractTable(Input):
     """``[mcp.contracts.TOOL]``: what the server does not say itself, or is not to be believed about.
 
@@ -68,6 +75,7 @@ class ContractTable(Input):
     fill: dict[str, Json] = {}
     probe: Lookup | None = None
     verify: Lookup | None = None
+    undo: UndoCall | None = None
 
 
 class ServerTable(Input):

@@ -13,7 +13,7 @@ from tools.filling import fill
 from tools.mcp.faults import UnreadableAnswer, refusal, sort_error
 from tools.mcp.lookups import find
 from tools.mcp.pins import Accepted
-from tools.mcp.results import problem_in, to_json
+from tools.mcp.results import as_result, problem_in, to_json
 from tools.mcp.schemas import faults
 from tools.mcp.session import Session
 from tools.mcp.tables import Lookup
@@ -83,7 +83,8 @@ class McpTool:
     async def probe(self, call: Call, args: Mapping[str, Json]) -> Json | None:
         if self.terms.probe is None:
             raise LookupError(f"{self.contract.name} has no probe")
-        return await self._look(self.terms.probe, call, args, None)
+        found = await self._look(self.terms.probe, call, args, None)
+        return None if found is None else as_result(found, self.terms.accepted.pin.output_schema)
 
     def sort(self, error: BaseException) -> Sorted:
         return sort_error(error, how_to_accept(self.terms.agent))

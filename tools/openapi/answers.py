@@ -55,6 +55,20 @@ class Answers:
         body = self._body(answer)
         return {"body": body, "headers": _chosen(answer, self.headers)} if self.headers else body
 
+    def found(self, value: Json) -> Json:
+        """Make the result of a success whose answer was lost, out of what another operation says of it.
+
+        Its headers are not known. What has another shape than the answer is kept and marked, as an answer would be.
+        """
+        result = {"body": value, "headers": {}} if self.headers else value
+        schema = self.schema()
+        wrong = faults(schema, result) if schema is not None else []
+        return (
+            _opaque(f"what was found does not fit the document's schema: {'; '.join(wrong)}", value)
+            if wrong
+            else result
+        )
+
     def _body(self, answer: Answer) -> Json:
         value, problem = read(answer)
         if problem:

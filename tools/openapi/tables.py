@@ -114,6 +114,13 @@ class Lookup(Input):
         return self.absent_if if self.absent_if is not None else () if self.where else (404, 410)
 
 
+class UndoCall(Input):
+    """How an effect is taken back: by another operation; ``args`` as in a look-up, with ``$result/...``."""
+
+    operation: Word
+    args: dict[str, Json] = {}
+
+
 class ContractTable(Input):
     """``[openapi.contracts.OPERATION]``: what the document cannot say. Words as in `@tool`, read where they are.
 
@@ -140,6 +147,7 @@ class ContractTable(Input):
     headers: tuple[HeaderName, ...] = ()
     verify: Lookup | None = None
     probe: Lookup | None = None
+    undo: UndoCall | None = None
 
 
 class Source(Input):

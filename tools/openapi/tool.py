@@ -112,7 +112,8 @@ class OpenApiTool:
         if self._probe is None:
             raise LookupError(f"{self.contract.name} has no probe")
         lookup, tool = self._probe
-        return await tool.look(lookup, call, args, None)
+        found = await tool.look(lookup, call, args, None)
+        return None if found is None else self.endpoint.answers.found(found)
 
     async def look(self, lookup: Lookup, call: Call, args: Mapping[str, Json], result: Json) -> Json | None:
         """Ask this operation whether an effect is there: what is there, or None. Raises when that stays open."""

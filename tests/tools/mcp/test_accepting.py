@@ -1,6 +1,8 @@
 """starter.py tools --accept and --compare, as people run them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from cli.main import main
 from tests.tools.mcp.desk import Desk
 from tests.tools.mcp.shop import TOOLS
+
+STARTER = Path(__file__).parents[3] / "starter.py"
 
 
 @pytest.fixture
@@ -46,6 +50,14 @@ def test_compare_shows_what_changed_and_accepts_nothing(desk: Desk, capsys: pyte
     assert run(desk, "--compare", "--json") == 1
     assert json.loads(capsys.readouterr().out)[0]["gone"] == ["say"]
     assert (desk.folder / "tools.lock").read_bytes() == lock
+
+
+def test_nothing_but_the_result_is_printed_for_programs(desk: Desk) -> None:
+    config = str(desk.root / "lastmile.toml")
+    command = [sys.executable, str(STARTER), "tools", "desk", "--accept", "--json", "--config", config]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(ran.stdout)[0]["new"] == ["pay", "find-payment", "say"]
+    assert ran.stderr == ""
 
 
 def test_server_that_does_not_start_is_explained_with_its_last_words(

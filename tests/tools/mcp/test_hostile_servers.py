@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from core.errors import NotSent, Refused
 from core.names import canonical
 from core.ports import Certainty, Tool
+from tests.exploring import examples
 from tests.tools.mcp.desk import KEYED, PAY, Desk, call
 from tools.mcp.faults import ConnectionEnded, ToolChanged, UnreadableAnswer
 from tools.mcp.pins import Pin
@@ -61,7 +62,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return desk
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answers=st.lists(lines, min_size=4, max_size=4))
 def test_no_answer_of_a_server_crashes_or_counts_twice(desk: Desk, answers: list[str]) -> None:
     (desk.shop / "paid.log").unlink(missing_ok=True)
@@ -91,7 +92,7 @@ async def pay(tool: Tool, key: str, limit: float) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(raw=results)
 def test_every_result_is_read_or_refused(raw: dict[str, Any]) -> None:
     try:
@@ -105,7 +106,7 @@ def test_every_result_is_read_or_refused(raw: dict[str, Any]) -> None:
     assert answer.reason
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(name=st.text(max_size=200), description=st.text(max_size=50), schema=values, output=values)
 def test_every_description_is_usable_or_named(name: str, description: str, schema: Any, output: Any) -> None:
     said = {

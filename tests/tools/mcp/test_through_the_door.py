@@ -83,6 +83,19 @@ async def test_probed_call_that_died_in_the_middle_is_looked_up(tmp_path: Path) 
     assert len(desk.paid()) == 1
 
 
+async def test_probe_s_answer_of_another_shape_is_kept_and_marked(tmp_path: Path) -> None:
+    whole = PROBED.replace(', desk = "$inputs/desk"', "").replace(', where = {"/order" = "$args/order"}', "")
+    desk = Desk(tmp_path, whole)
+    async with door(desk) as bench:
+        desk.fates("die_after")
+        report = await patient(bench, bench.order("pay", args=PAY))
+        assert isinstance(report, ToolSucceeded)
+    assert (report.verified, report.evidence) == (True, "probe")
+    assert isinstance(report.result, dict)
+    assert [one["id"] for one in report.result["value"]] == ["p1"]
+    assert "is not of type 'object'" in report.result["problem"]
+
+
 async def test_probed_call_that_never_arrived_is_sent_again(tmp_path: Path) -> None:
     desk = Desk(tmp_path, PROBED.replace(', desk = "$inputs/desk"', ""))
     async with door(desk) as bench:

@@ -30,7 +30,9 @@ CONTRACTS: dict[str, Any] = {
             "where": {"/reference": "$key"},
             "more": "/has_more",
         },
+        "undo": {"operation": "withdrawCredit", "args": {"credit_id": "$result/id"}},
     },
+    "withdrawCredit": {"effect": "idempotent", "timeout": "5s"},
     "setNote": {
         "timeout": "5s",
         "verify": {
@@ -97,7 +99,7 @@ class Billing:
 
     @property
     def tools(self) -> dict[str, Tool]:
-        return dict(self.source.tools)
+        return {**self.source.tools, **self.source.undos}
 
     @property
     def writes(self) -> int:

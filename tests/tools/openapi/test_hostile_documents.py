@@ -11,6 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.exploring import examples
 from tests.tools.openapi.serving import BILLING, loaded
 from tools.openapi.faults import Fault, SourceFaults
 from tools.openapi.loading import UNFORESEEN
@@ -176,7 +177,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = places(GOOD)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), JUNK), min_size=1, max_size=3))
 def test_any_part_of_a_document_may_be_anything(tmp_path: Path, changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     changed = copy.deepcopy(GOOD)
@@ -186,7 +187,7 @@ def test_any_part_of_a_document_may_be_anything(tmp_path: Path, changes: list[tu
     assert_usable_or_named(tmp_path, "api.json")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.integers(0, 4_000), length=st.integers(0, 200), junk=st.binary(max_size=50))
 def test_any_bytes_of_a_document_may_be_damaged(tmp_path: Path, start: int, length: int, junk: bytes) -> None:
     good = (BILLING / "billing.yaml").read_bytes()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from core.errors import NotSent, Refused
 from core.ports import Call, Certainty
+from tests.exploring import examples
 from tests.tools.openapi.serving import TOKEN, loaded, serving
 from tests.tools.web import refusing
 from tools.openapi.loading import LoadedSource
@@ -193,7 +194,7 @@ def look(tmp_path: Path) -> OpenApiTool:
     return loaded("http://127.0.0.1:9/base", tmp_path).tools["look"]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=st.text(max_size=40) | st.sampled_from(["../..", "%2e%2e", "..;", "a\x00b", "//evil.example", "@evil"]))
 def test_no_text_in_a_path_reaches_another_path(look: OpenApiTool, value: str) -> None:
     try:
@@ -375,7 +376,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         server.close()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(raw=ANSWERS, name=st.sampled_from(["name", "rename"]))
 def test_whatever_bytes_come_back_one_request_is_made_and_the_outcome_has_a_name(
     stage: Stage, raw: bytes, name: str
