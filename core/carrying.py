@@ -1,5 +1,6 @@
 """Keep the state small: what is carried into the next run, at most 256 kB of JSON. The ledger has what is left out."""
 
+import json
 from typing import Any
 
 from core.change import change, replan
@@ -7,8 +8,8 @@ from core.contract import Effect
 from core.freshness import rests_on
 from core.record import Json
 from core.references import Reference, find
+from core.shortening import shortened
 from core.task import Folded, Step, TaskState
-from core.views import capped
 
 MAX_BYTES = 192 * 1024
 """Below the 256 kB that a state may have, since signals may still add to it."""
@@ -74,8 +75,10 @@ def _forget(state: TaskState, keep: set[str]) -> TaskState:
 
 
 def _light(step: Step) -> Step:
-    planned = step.planned.model_copy(update={"args": capped(step.planned.args, _SMALL), "why": step.planned.why[:200]})
-    edited = None if step.edited is None else capped(step.edited, _SMALL)
+    planned = step.planned.model_copy(
+        update={"args": _capped(step.planned.args, _SMALL), "why": step.planned.why[:200]}
+    )
+    edited = None if step.edited is None else _capped(step.edited, _SMALL)
     light: dict[str, Any] = {"planned": planned, "edited": edited, **_without_result(step)}
     if planned.args != step.planned.args and step.terms.fresh_for is not None:
         light["forgotten"] = True  # with these arguments it cannot be read again
@@ -83,7 +86,7 @@ def _light(step: Step) -> Step:
 
 
 def _without_result(step: Step) -> dict[str, Json]:
-    shown = capped({"result": step.result}, _SMALL)
+    shown = _capped({"result": step.result}, _SMALL)
     if step.blob is not None or "cut" not in shown:
         return {}
     return {"result": None, "forgotten": True, "preview": shown["cut"][:_PREVIEW], "size": shown["bytes"]}
@@ -93,7 +96,7 @@ def _cut_requests(state: TaskState, _excess: int) -> TaskState:
     """Show less. An answer is bound to the digest; only an edit, which builds on what is shown, is refused then."""
     less = {
         name: one.model_copy(
-            update={"args": capped(one.args, _SMALL), "facts": capped(one.facts, _SMALL), "why": one.why[:_SMALL]}
+            update={"args": shortened(one.args, _SMALL), "facts": shortened(one.facts, _SMALL), "why": one.why[:_SMALL]}
         )
         for name, one in state.requests.items()
     }
@@ -118,8 +121,14 @@ def _cut_receipts(state: TaskState, _excess: int) -> TaskState:
 def _with_short_receipt(step: Step) -> Step:
     if step.receipt is None:
         return step
-    shown = capped({"result": step.receipt.result}, _SMALL)
+    shown = _capped({"result": step.receipt.result}, _SMALL)
     if "cut" not in shown:
         return step
     short = step.receipt.model_copy(update={"result": shown, "message": step.receipt.message[:_SMALL]})
     return step.model_copy(update={"receipt": short})
+
+
+def _capped(value: dict[str, Json], limit: int) -> dict[str, Json]:
+    """Return a value, or its beginning as text when it is larger than `limit` bytes."""
+    text = json.dumps(value, default=str)
+    return value if len(text) <= limit else {"cut": text[:limit], "bytes": len(text)}

@@ -3,10 +3,12 @@
 import json
 from datetime import datetime
 
+from core.carrying import fold_old
 from core.change import all_steps
 from core.contract import Effect
 from core.leftovers import OpenView, left_over
 from core.record import Json, Record
+from core.shortening import LEAST_BYTES, shortened
 from core.task import Phase, Request, RequestKind, Stage, Status, Step, TaskState
 from core.visible import visible, visible_values
 
@@ -18,9 +20,9 @@ __all__ = [
     "StatusView",
     "TaskResult",
     "UsageView",
-    "capped",
     "request_views",
     "result_view",
+    "state_view",
     "status_of",
     "status_view",
     "waited_for",
@@ -206,24 +208,25 @@ def status_view(state: TaskState) -> StatusView:
 
 def request_views(state: TaskState) -> list[RequestView]:
     """Answer the query `requests`; large arguments are shown in part, and said to be. Nothing in them can hide."""
-    room = min(MAX_BYTES // 20 // max(len(state.requests), 1), _REQUEST_BYTES)  # 8 fields, and escapes may double them
+    share = MAX_BYTES // 20 // max(len(state.requests), 1)  # 8 fields, and escapes may double them
+    room = max(min(share, _REQUEST_BYTES), LEAST_BYTES)
     return [_request(request, room) for request in state.requests.values()]
 
 
 def _request(request: Request, room: int) -> RequestView:
     fields = {name: getattr(request, name) for name in RequestView.model_fields}
     for name in ("args", "facts"):
-        fields[name] = capped(visible_values(fields[name]), room)
-    fields["origin"] = {at: str(source) for at, source in capped(visible_values(request.origin), room).items()}
+        fields[name] = shortened(visible_values(fields[name]), room)
+    fields["origin"] = shortened({visible(at): str(source) for at, source in request.origin.items()}, room)
     for name in ("reason", "why", "hint", "note", "rule"):
         fields[name] = _cut(visible(fields[name]), min(room, _LINE_BYTES))
     return RequestView(**{**fields, "given": tuple(one.by for one in request.given)})
 
 
-def capped(value: dict[str, Json], limit: int = 16 * 1024) -> dict[str, Json]:
-    """Return a value, or its beginning as text when it is larger than `limit` bytes."""
-    text = json.dumps(value, default=str)
-    return value if len(text) <= limit else {"cut": text[:limit], "bytes": len(text)}
+def state_view(state: TaskState) -> dict[str, Json]:
+    """Return everything that the runtime knows of a task; beyond 256 kB, what is large is cut."""
+    shown: dict[str, Json] = shortened(fold_old(state).model_dump(mode="json"), MAX_BYTES)
+    return shown
 
 
 def result_view(state: TaskState) -> TaskResult:

@@ -16,7 +16,6 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from core import answers, machine, names, orders, views
 from core.card import card
-from core.carrying import fold_old
 from core.errors import LastmileError
 from core.messages import (
     ActivityBroke,
@@ -262,7 +261,7 @@ class AgentTask:
     @workflow.query(name="state", description="Everything that the runtime knows of the task")
     @lenient
     def whole(self) -> dict[str, Any]:
-        return views.capped(fold_old(self._now).model_dump(mode="json"), views.MAX_BYTES)
+        return views.state_view(self._now)
 
     # --------------------------------------------------------------------------------------- what people send
 

@@ -13,7 +13,7 @@ from core.messages import ApprovalNeeded, CancelRequested, OutcomeVerified, Tool
 from core.record import Json
 from core.task import Request, RequestKind
 from core.views import MAX_BYTES as VIEW_BYTES
-from core.views import request_views, result_view, status_view
+from core.views import request_views, result_view, state_view, status_view
 from tests.core.story import START, Story, step
 
 EVIL = "pay \u202eegral\u202c \x1b[31m\u200b\ufeff\u2028next\x00 <script>alert(1)</script> ```\n# x\n[a](b) {{x}} &lt;"
@@ -125,6 +125,9 @@ def test_card_and_views_hold_their_sizes_whatever_is_in_them() -> None:
     assert len(requests) == 30
     assert sum(len(one.model_dump_json().encode()) for one in requests) < VIEW_BYTES
     status_view(story.state).model_dump_json()
+    shown = state_view(story.state)
+    assert set(shown) == set(type(story.state).model_fields)
+    assert len(json.dumps(shown)) <= VIEW_BYTES
     story.tell(CancelRequested())
     story.done(*(one.step for one in story.commands if hasattr(one, "step")), result=EVIL * 100)
     assert len(card(story.state).encode()) < MAX_BYTES

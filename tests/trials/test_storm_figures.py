@@ -31,6 +31,7 @@ RAN = Ran(
     truth=Truth(seed=1, tasks=(TASK,)),
     judgement=Judgement(applications=100),
     per_s=6.0,
+    overall_per_s=5.0,
     seconds=60.0,
     ended=1,
     blows={},
@@ -94,9 +95,9 @@ def test_fewer_deployments_than_wanted_break_the_bound() -> None:
 def test_a_seed_that_failed_is_kept_once(tmp_path: Path) -> None:
     seeds = tmp_path / "seeds.txt"
     seeds.write_text("# seeds\n3   # wedged\n")
-    for seed in (3, 17, 17):
-        keep_seed(seed, seeds)
-    assert read_seeds(seeds) == [3, 17]
+    for seed, tasks in ((3, 200), (17, 500), (17, 300), (18, 10_000)):
+        keep_seed(seed, tasks, seeds)
+    assert read_seeds(seeds) == [(3, 200), (17, 500), (18, 2_000)]
 
 
 @pytest.mark.parametrize("words", [["--tasks", "0"], ["--faults", "2"], ["--seed", "x"]])

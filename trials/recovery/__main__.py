@@ -1,10 +1,11 @@
 """``python -m trials.recovery [--full] [--seed N] [--only PART]``: kill workers in each phase, servers under load."""
 
+import asyncio
 import json
 import math
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,12 @@ _AGENTS = Path(__file__).with_name("agents")
 _KEYED = frozenset({"grant", "pay", "ship", "book"})
 _BOUNDS_S = {"parked": 3.0, "mid effect (keyed)": 6.0}
 _SLOW = ("planning", "deciding", "validating")
-"""Phases of 10 s and more (time-outs of Temporal): half the sample. A phase with a bound is played in full always."""
+"""Phases of 10 s and more, mostly waiting for time-outs of Temporal: half the sample, and `_LANES` at once."""
+
+_LANES = 4
+"""Stages on which a slow phase is played side by side. A phase with a bound has the machine for itself, and is played
+in full always.
+"""
 
 
 @asynccontextmanager
@@ -34,12 +40,19 @@ async def _stage() -> AsyncIterator[Stage]:
 
 async def _phase(name: str, run: Run) -> Sequence[Figure]:
     samples = run.size(f"kills {name}", 50 if name in _BOUNDS_S else 5 if name in _SLOW else 10, 50)
-    seconds = []
+    lanes = _LANES if name in _SLOW else 1
+    async with asyncio.TaskGroup() as group:
+        played = [group.create_task(_lane(name, range(lane, samples, lanes))) for lane in range(lanes)]
+    return [summary(name, [seconds for lane in played for seconds in lane.result()])]
+
+
+async def _lane(name: str, numbers: Iterable[int]) -> list[float]:
     async with _stage() as stage, crewed(stage) as crew:
-        for number in range(samples):
+        seconds = []
+        for number in numbers:
             await crew.complete()
             seconds.append(await PHASES[name](Scene(stage, crew), f"{name.partition(' ')[0].strip(',')}-{number}"))
-    return [summary(name, seconds)]
+        return seconds
 
 
 def summary(name: str, seconds: Sequence[float]) -> Figure:

@@ -19,7 +19,7 @@ from trials import results
 from trials.results import Figure, Outcome
 from trials.storm import figures
 from trials.storm.baselines import WAYS, run_naive
-from trials.storm.running import Ran, Size, Weather, run
+from trials.storm.running import COMPARED, Ran, Size, Weather, run
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 SMALL = Size(tasks=200, at_once=60, limit_s=200, quiet_s=45)
@@ -27,8 +27,8 @@ FULL = Size(tasks=10_000, at_once=60, limit_s=6 * 3600, quiet_s=180)
 DEPLOYMENTS = {False: 10, True: 50}
 """SIGTERM deployments, in full or not."""
 
-_CALM_TASKS = 1_000
 _NAIVE_TASKS, _NAIVE_S = 100, 60.0
+_MOST_REPEATED = 2_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _all(given: argparse.Namespace) -> int:
     if given.seeds:
-        return max([await _one(given, seed, size=SMALL) for seed in read_seeds()], default=0)
+        sizes = [(seed, _sized(SMALL, tasks)) for seed, tasks in read_seeds()]
+        return max([await _one(given, seed, size) for seed, size in sizes], default=0)
     seed = given.seed if given.seed is not None else secrets.randbelow(1_000_000)
     return await (_deployments(given, seed) if given.deployments else _one(given, seed, size=_size(given)))
 
@@ -81,16 +82,18 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _size(given: argparse.Namespace) -> Size:
     size = FULL if given.full else SMALL
-    if given.tasks is None:
-        return size
-    return Size(given.tasks, size.at_once, max(size.limit_s, given.tasks * 2.0), size.quiet_s)
+    return size if given.tasks is None else _sized(size, given.tasks)
+
+
+def _sized(size: Size, tasks: int) -> Size:
+    return replace(size, tasks=tasks, limit_s=max(size.limit_s, tasks * 2.0))
 
 
 async def _one(given: argparse.Namespace, seed: int, size: Size) -> int:
     """Run the calm, the storm and the baselines of one seed, write the outcome, and say whether it holds."""
     began, folder = time.monotonic(), _folder(seed)
     storm = await run(folder / "storm", seed, size, Weather("storm", given.faults, nemesis=True), _say)
-    calm = await run(folder / "calm", seed, replace(size, tasks=min(_CALM_TASKS, size.tasks)), Weather("calm"), _say)
+    calm = await run(folder / "calm", seed, replace(size, tasks=min(COMPARED, size.tasks)), Weather("calm"), _say)
     tasks = min(_NAIVE_TASKS, size.tasks)
     naive = [
         await run_naive(
@@ -158,7 +161,7 @@ def _conclude(outcome: Outcome, folder: Path, given: argparse.Namespace, *, has_
             shutil.rmtree(folder, ignore_errors=True)
         return 0
     if outcome.trial == "storm" and has_sinned:
-        keep_seed(outcome.seed or 0)
+        keep_seed(outcome.seed or 0, int(outcome.sizes["tasks"]))
     _say(f"a bound is broken, seed {outcome.seed}; written to {path}; logs, books and journals are in {folder}")
     return 1
 
@@ -184,17 +187,19 @@ def _folder(seed: int) -> Path:
     return (results.FOLDER / "storm" / f"{seed}-{time.strftime('%Y%m%d-%H%M%S')}").resolve()
 
 
-def read_seeds(file: Path = SEEDS) -> list[int]:
-    """Return the seeds that ever failed; a line may end in a comment."""
+def read_seeds(file: Path = SEEDS) -> list[tuple[int, int]]:
+    """Return the seeds that ever failed, each with its number of tasks; a line may end in a comment."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [int(words[0]) for line in lines if (words := line.split("#")[0].split())]
+    rows = [[int(word) for word in line.split("#")[0].split()] for line in lines]
+    return [(row[0], row[1] if len(row) > 1 else SMALL.tasks) for row in rows if row]
 
 
-def keep_seed(seed: int, file: Path = SEEDS) -> None:
-    """Add a seed to those that are run for ever, unless it is there."""
-    if seed not in read_seeds(file):
+def keep_seed(seed: int, tasks: int, file: Path = SEEDS) -> None:
+    """Add a seed to those that are run for ever, unless it is there with as many tasks; 2,000 at most."""
+    tasks = min(tasks, _MOST_REPEATED)
+    if not any(known == seed and size >= tasks for known, size in read_seeds(file)):
         with file.open("a", encoding="utf-8") as seeds:
-            seeds.write(f"{seed}\n")
+            seeds.write(f"{seed} {tasks}\n")
 
 
 def _say(text: str) -> None:

@@ -33,6 +33,9 @@ LOOKS_AFTER_S = 9.0
 is on its way; whoever looks at once would say "it did not happen" of what is about to."""
 
 _AGAIN_S = 4.0
+_LOOK_S = (0.7, 3.0)
+"""Between two looks at a task, at least and at most."""
+
 _RETRIES = 8
 _SETTLE = re.compile(r"settle ([0-9a-f]{32})")
 
@@ -102,11 +105,20 @@ class People:
                     requests: list[dict[str, Any]] = await handle.query("requests")
             for request in requests:
                 await self._consider(handle, self.truth[task_id], request)
-            await asyncio.sleep(0.7)
+            await asyncio.sleep(self._pause(task_id, requests))
         except (RPCError, WorkflowQueryFailedError, TimeoutError, httpx.HTTPError, sqlite3.Error):
             await asyncio.sleep(0.5)  # the server or all workers are away; the next look finds it again
         finally:
             self._busy.discard(task_id)
+
+    def _pause(self, task_id: str, requests: Sequence[Mapping[str, Any]]) -> float:
+        """Seconds until there is something to do again: a look is a query, which costs a worker as much as a signal."""
+        due = [self._due((task_id, one["id"], one["digest"]), one["kind"]) for one in requests]
+        return min(max(min(due, default=0.0) - time.time(), _LOOK_S[0]), _LOOK_S[1])
+
+    def _due(self, request: tuple[str, str, str], kind: str) -> float:
+        looked = self._seen[request] + LOOKS_AFTER_S if kind == "outcome" else 0.0
+        return max(looked, self._next.get(request, 0.0))
 
     async def _consider(self, handle: WorkflowHandle[Any, Any], task: TaskTruth, request: dict[str, Any]) -> None:
         me = task.task_id, request["id"], request["digest"]
@@ -114,12 +126,12 @@ class People:
         if me not in self._seen:
             self._seen[me] = now
             self.journal.write("people", "seen", task=task.task_id, request=request)
-        if now < self._next.get(me, 0):
+        if now < self._due(me, request["kind"]):
             return
         match request["kind"]:
             case "approval":
                 await self._approval(handle, task, request)
-            case "outcome" if now >= self._seen[me] + LOOKS_AFTER_S:
+            case "outcome":
                 await self._outcome(handle, request)
             case "stuck":
                 await self._stuck(handle, task, request)
@@ -159,6 +171,9 @@ class People:
 
     async def _outcome(self, handle: WorkflowHandle[Any, Any], request: dict[str, Any]) -> None:
         memo = memo_of(request["args"], request["tool"])
+        if not memo:  # nobody can look up what is not shown: the task stays, and is counted as stuck
+            self.journal.write("people", "odd", task=handle.id, request=request["id"], args=request["args"])
+            return
         choice = "happened" if await self.books.holds(memo) else "did_not_happen"
         by = self._random(request, handle.id).choice(OWNERS)
         answer = {"by": by, "choice": choice, "evidence": "the bank's book"}

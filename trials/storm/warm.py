@@ -5,6 +5,7 @@
 client goes away, its worker is killed. Everything after the imports is `worker.main`, as on the command line.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ from typing import NoReturn
 
 import worker
 from cli.leaving import leave_process
+
+_PARENT_DEATH_SIGNAL = 1
 
 
 def serve(path: str) -> None:
@@ -50,6 +53,8 @@ def fork(client: socket.socket, server: socket.socket) -> int:
 def become_worker(argv: list[str], log: Path, environ: dict[str, str]) -> NoReturn:
     """Be what `python worker.py` would be."""
     os.setpgid(0, 0)
+    with suppress(AttributeError):  # only Linux has it
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)  # prctl(2): no worker outlives a storm cut short
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (output, 1), (output, 2)):
