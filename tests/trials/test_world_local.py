@@ -1,5 +1,6 @@
 """What the trial with a local model holds for right, outside policy, and unwished; and that it misses no answer."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -168,13 +169,21 @@ async def model(answers: Sequence[str]) -> AsyncIterator[str]:
 
 
 async def test_listener_keeps_every_answer_and_finds_the_first_about_a_goal() -> None:
-    async with model(["one", "two", "three"]) as url, listening(url) as listener, httpx.AsyncClient() as http:
+    async with model(["one", "two", "three"]) as url, listening([url]) as listener, httpx.AsyncClient() as http:
         goals = ["where is 7?", 'say "hi"', "where is 7?", "where is 8?"]
         said = [await http.post(f"{listener.url}/v1/chat/completions", json=question(goal)) for goal in goals]
     assert [one.status_code for one in said] == [200, 200, 200, 503]
     assert said[1].json()["choices"][0]["message"]["content"] == "two"
     assert [listener.first(goal) for goal in (*goals[:2], "where is 8?")] == ["one", "two", ""]
     assert [(one.tokens, one.seconds, one.is_cut) for one in listener.heard] == [(3, 2.0, False)] * 3
+
+
+async def test_no_process_of_the_model_is_asked_by_two_at_once() -> None:
+    async with model(["a"]) as one, model(["b"]) as two, listening([one, two]) as listener, httpx.AsyncClient() as http:
+        path = f"{listener.url}/v1/chat/completions"
+        said = await asyncio.gather(*(http.post(path, json=question(goal)) for goal in ("x", "y")))
+        assert listener.free.qsize() == 2
+    assert {one.json()["choices"][0]["message"]["content"] for one in said} == {"a", "b"}
 
 
 def question(goal: str) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""A listener before the model: hands on what is asked and answered, and keeps both.
+"""A listener before the model's processes: hands each question to one that is free, and keeps what is answered.
 
 So the naive way is judged by the very answers that the runtime got, and no answer is missed by either.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,9 +30,12 @@ class Heard:
 
 @dataclass(slots=True)
 class Listener:
-    """The listener at `url`. `heard`: all complete answers, in their order."""
+    """The listener at `url`. ``free``: addresses of processes that answer nobody now.
 
-    model: str
+    `heard`: all complete answers, in their order.
+    """
+
+    free: asyncio.Queue[str]
     http: httpx.AsyncClient
     url: str = ""
     heard: list[Heard] = field(default_factory=list)
@@ -44,9 +48,11 @@ class Listener:
     async def pass_on(self, request: web.Request) -> web.Response:
         """Hand one request on, and keep its answer when it is one."""
         body = await request.read()
-        answer = await self.http.post(
-            f"{self.model}{_PATH}", content=body, headers={"content-type": request.content_type}
-        )
+        model = await self.free.get()
+        try:
+            answer = await self.http.post(f"{model}{_PATH}", content=body, headers={"content-type": "application/json"})
+        finally:
+            self.free.put_nowait(model)
         if answer.is_success:
             self.heard.append(heard(json.loads(body), answer.json()))
         return web.Response(body=answer.content, status=answer.status_code, content_type="application/json")
@@ -65,10 +71,13 @@ def heard(asked: Mapping[str, Any], answered: Mapping[str, Any]) -> Heard:
 
 
 @asynccontextmanager
-async def listening(model: str) -> AsyncIterator[Listener]:
-    """Listen on a free port of 127.0.0.1 before the model at that address, for as long as the block lasts."""
+async def listening(models: Sequence[str]) -> AsyncIterator[Listener]:
+    """Listen on a free port of 127.0.0.1 before processes at these addresses, for as long as the block lasts."""
+    free: asyncio.Queue[str] = asyncio.Queue()
+    for model in models:
+        free.put_nowait(model)
     async with httpx.AsyncClient(timeout=_MOST_S) as http:
-        listener = Listener(model, http)
+        listener = Listener(free, http)
         app = web.Application()
         app.add_routes([web.post(_PATH, listener.pass_on)])
         # whoever asks and leaves must not keep the model busy
