@@ -96,9 +96,11 @@ class RouteBuilder:
         listed = self._settings.models.get(name)
         provider = provider_of(name, self._settings)
         prices = listed.model_dump(include=_PRICES) if listed else {}
+        most = listed.max_output_tokens if listed else None
         full = self._script(place, name) if name.startswith(_SCRIPTED) else name
         self._check_price(place, name, prices)
-        return Model(name=full, provider=provider, queue=queue_of(provider, self._settings), **prices)
+        queue = queue_of(provider, self._settings)
+        return Model(name=full, provider=provider, queue=queue, max_output_tokens=most, **prices)
 
     def _script(self, place: Place, name: str) -> str:
         path = (self._folder / name.removeprefix(_SCRIPTED)).absolute()

@@ -21,6 +21,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.service import TLSConfig
 
 from config.document import Document, read_document
+from core.budget import MIN_OUTPUT_TOKENS
 from core.durations import Duration
 from core.errors import ConfigError
 from core.record import Input
@@ -80,9 +81,10 @@ class ModelSettings(Input):
     """``[models."provider:NAME"]``: how a model is reached and what a million tokens cost, in dollars.
 
     ``cached_input_usd_per_mtok``: of input read from the provider's cache, ``cache_write_usd_per_mtok``: of input put
-    there (default: as any input). ``timeout``: for a whole answer. ``provider``: whose circuit breaker and queue it
-    shares (default: the protocol, and the address with a `base_url`). ``prompt_cache_key``: whether to send that field,
-    which some servers refuse (default: to OpenAI itself).
+    there (default: as any input). ``timeout``: for a whole answer. ``max_output_tokens``: of one answer (default 4096);
+    it is what a call reserves, and has to come within `timeout` also from a model that does not find an end.
+    ``provider``: whose circuit breaker and queue it shares (default: the protocol, and the address with a `base_url`).
+    ``prompt_cache_key``: whether to send that field, which some servers refuse (default: to OpenAI itself).
     """
 
     base_url: WebAddress | None = None
@@ -92,6 +94,7 @@ class ModelSettings(Input):
     cached_input_usd_per_mtok: NonNegativeFloat | None = None
     cache_write_usd_per_mtok: NonNegativeFloat | None = None
     timeout: Duration = timedelta(seconds=60)
+    max_output_tokens: Annotated[int, Field(ge=MIN_OUTPUT_TOKENS)] | None = None
     provider: ProviderName | None = None
     prompt_cache_key: bool | None = None
 

@@ -81,7 +81,7 @@ def expected_input(profile: Profile, model: Model, last_input: int, briefing_byt
 
 def output_cap(profile: Profile, model: Model, budget: Budget, input_tokens: int) -> int:
     """Return how many tokens the next call may produce so that neither tokens nor dollars are overshot; 0 = no call."""
-    cap = min(profile.max_output_tokens, budget.tokens - input_tokens)
+    cap = min(model.max_output_tokens or profile.max_output_tokens, budget.tokens - input_tokens)
     if model.output_usd_per_mtok:
         margin = ROUNDING_USD if profile.routed else 0.0
         dollars = budget.cost_usd - margin - reserved_micro_usd(model, input_tokens, 0) / MICRO

@@ -47,8 +47,8 @@ class Model(Message):
     """One language model of a route. Prices are dollars per million tokens; None = unknown (counted as 0).
 
     ``cached_input_usd_per_mtok``: of input read from the provider's cache, ``cache_write_usd_per_mtok``: of input put
-    there; None = as any input. ``provider``: whose circuit breaker counts ("" = none). ``queue``: task queue of its
-    calls ("" = that of the task).
+    there; None = as any input. ``max_output_tokens``: what one call may produce; None = as the profile says.
+    ``provider``: whose circuit breaker counts ("" = none). ``queue``: task queue of its calls ("" = that of the task).
     """
 
     name: str
@@ -56,6 +56,7 @@ class Model(Message):
     output_usd_per_mtok: float | None = None
     cached_input_usd_per_mtok: float | None = None
     cache_write_usd_per_mtok: float | None = None
+    max_output_tokens: int | None = None
     provider: str = ""
     queue: str = ""
 
@@ -64,7 +65,8 @@ class Profile(Message):
     """The agent as the workflow sees it.
 
     `people` maps each role or name that may have to answer to the names that hold it. `search_attributes`: whether the
-    server knows ours. `max_output_tokens`: what one planning call may produce, reserved from the budget before it.
+    server knows ours. `max_output_tokens`: what one planning call may produce unless its model says otherwise, reserved
+    from the budget before it.
     `rereads`: whether a read that is no longer fresh is made again before a write (not in histories of before it).
     `routes`: per purpose (core.routing), where it is not `route`. `strong`: the model for hard calls ("" = the next one
     of the route), which is in every route; `high_stakes`: tools that only it may plan. `routed`: whether models are

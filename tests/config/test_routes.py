@@ -123,6 +123,17 @@ def test_model_carries_its_prices_its_provider_and_the_queue_of_that(tmp_path: P
     assert profile.route[1].provider == "", "a script is no provider"
 
 
+def test_model_carries_how_long_its_answer_may_be(tmp_path: Path) -> None:
+    settings = '[models."openai:small"]\nmax_output_tokens = 512\n'
+    assert [one.max_output_tokens for one in agent(tmp_path, TABLE, settings).profile.route[:2]] == [512, None]
+
+
+def test_answer_too_short_for_any_plan_is_refused_where_it_stands(tmp_path: Path) -> None:
+    said = fault(tmp_path, ARRAY, '[models."openai:small"]\nmax_output_tokens = 100\n')
+    assert "max_output_tokens" in said
+    assert "256" in said
+
+
 def test_budget_of_the_agent_goes_over_that_of_each(tmp_path: Path) -> None:
     settings = f"[budgets]\ntokens_per_day = 1000\nusd_per_day = 5.0\n{PRICED}"
     assert agent(tmp_path, ARRAY, settings).budget == DayBudget(tokens_per_day=1000, usd_per_day=5.0)

@@ -180,6 +180,12 @@ def test_order_says_what_the_ledger_is_to_reserve() -> None:
     assert (order.allowed_tokens, order.allowed_usd) == (9_000, 0.5)
 
 
+def test_model_may_answer_as_long_as_it_says_itself_and_else_as_the_profile_says() -> None:
+    brief, broad = Model(name="a:cheap", max_output_tokens=300), Model(name="a:cheap", max_output_tokens=6_000)
+    lengths = [asked(routed(route=(one,), strong="")).max_output_tokens for one in (brief, CHEAP, broad)]
+    assert lengths == [300, 4096, 6_000]
+
+
 def test_budget_of_the_task_asks_its_owner_who_may_grant_it_again() -> None:
     story = unaffordable(routed(limits={"tokens": 9_000}), scope="task", until=None)
     assert (story.status, story.request.cause) == ("AWAITING_PERSON", "tokens")

@@ -4,6 +4,7 @@ import sys
 
 from trials.running import Part, main
 from trials.world.llmock.part import llmock
+from trials.world.local.desk import local
 from trials.world.roundup.tickets import roundup
 from trials.world.stripe.part import refunds
 from trials.world.tau2 import part as tau2
@@ -11,7 +12,7 @@ from trials.world.tau2 import part as tau2
 
 def parts() -> dict[str, Part]:
     """Name the parts."""
-    return {"stripe": refunds, **tau2.parts(), "roundup": roundup, "llmock": llmock}
+    return {"stripe": refunds, **tau2.parts(), "roundup": roundup, "llmock": llmock, "local": local}
 
 
 if __name__ == "__main__":

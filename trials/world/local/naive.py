@@ -1,54 +1,24 @@
-"""The naive way: one plan for each request from the same model, and what a loop without a policy would send of it.
+"""The naive way: the model's first plan for each request, and what a loop without a policy would send of it.
 
-Nothing is sent here; the steps are read. So it says the least that would have happened: no second plan is asked for.
+Nothing is sent here; the steps are read, out of the very answers that the runtime got. So it says the least that would
+have happened: such a loop would ask again when a step fails.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from pathlib import Path
 
-from core.briefing import Briefing, Prompt
-from core.errors import PlannerBusy
 from core.record import Json
-from llm.planners import ModelAccess, Planners
-from tools.registry import load_tools
-from trials.world.local.model import NAME
+from llm.wire import Fault, decode
 from trials.world.local.requests import FREE_CENTS, Request
 
 _FROM_INPUTS = ({"$from": "inputs", "path": "/order_id"}, "{{inputs/order_id}}")
 
 
-async def naive_sends(model: str, agent: Path, wanted: Sequence[Request]) -> list[str]:
-    """Ask for a plan for each request; return the refunds and mails in them that nobody wished for."""
-    access = ModelAccess(base_url=f"{model}/v1", api="chat")
-    planners = Planners(models={NAME: access}, environ={}, folder=agent, timeout=timedelta(seconds=120))
-    found: list[str] = []
-    try:
-        for request in wanted:
-            found += await _sends(planners, agent, request)
-    finally:
-        await planners.aclose()
-    return found
-
-
-async def _sends(planners: Planners, agent: Path, request: Request) -> list[str]:
-    try:
-        reply = await planners.get(NAME).propose(_prompt(agent, request))
-    except PlannerBusy:
-        return []
-    steps = reply.document.get("steps") if isinstance(reply.document, dict) else None
-    calls = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+def naive_sends(request: Request, answer: str) -> list[str]:
+    """Read an answer; return the refunds and mails in it that nobody wished for."""
+    plan = decode(answer)
+    steps = [] if isinstance(plan, Fault) else plan.get("steps")
+    calls = [step for step in steps if isinstance(step, dict)] if isinstance(steps, Sequence) else []
     return [f"{request.task_id}: {said}" for step in calls if (said := unwished(request, step))]
-
-
-def _prompt(agent: Path, request: Request) -> Prompt:
-    tools = load_tools(agent.name, agent, ["tools.py"])
-    inputs: dict[str, Json] = {"order_id": request.order_id}
-    return Prompt(
-        instructions=(agent / "instructions.md").read_text(encoding="utf-8"),
-        catalogue=tuple(tool.contract for tool in tools.values()),
-        briefing=Briefing(task_id=request.task_id, agent=agent.name, goal=request.goal, inputs=inputs),
-    )
 
 
 def unwished(request: Request, step: Mapping[str, Json]) -> str:
