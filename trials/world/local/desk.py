@@ -25,8 +25,10 @@ from trials.world.stages import begin, rest, world_stage
 
 AGENT = Path(__file__).parents[3] / "agents" / "support_desk"
 MOST_TOKENS = (256, 512)
-"""Of one answer, in small and in full: the least that can be set, and what a plan of a refund (450) has room in. A model
-of this size that has not ended by then hardly ever does."""
+"""Of one answer, in small and in full: the least that can be set, and what a plan of a refund (450) has room in.
+
+A model of this size that has not ended by then hardly ever does.
+"""
 _EDITS = {
     'models = ["scripted:script"]': f'models = ["{NAME}"]',
     "repairs = 3": "repairs = 2",  # one more try for a bad plan and not two, so that fifty requests take minutes
