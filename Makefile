@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself (Python 3.11 or later); the second time that takes no time.
 
-TRIALS := model crash storm deployments bulk recovery world
+TRIALS := model crash storm throughput deployments bulk recovery world
 
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:

@@ -5,7 +5,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSe
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.errors import SILENT, missing_namespace
+from cli.errors import is_silent, missing_namespace
 from core import names
 
 ATTRIBUTES: dict[str, tuple[str, IndexedValueType.ValueType]] = {
@@ -34,8 +34,8 @@ async def register_attributes(client: Client) -> str:
     """Register what is missing. Return "" when the server knows all of them now, else why it does not.
 
     An attribute that the server does not know makes every workflow task fail (measured), so tasks go without then.
-    Raises RPCError when the namespace is not there: nothing can run then; and when the server does not answer: a worker
-    that went without would open tasks that no inbox finds (a storm left 33 of 10,000 so).
+    Raises RPCError when the namespace is not there: nothing can run then; and when the server does not answer, or
+    the connection breaks: a worker that went without would open tasks that no inbox finds (a storm left 33 so).
     """
     try:
         missing = await missing_attributes(client)
@@ -43,7 +43,7 @@ async def register_attributes(client: Client) -> str:
             await client.operator_service.add_search_attributes(_request(client.namespace, missing))
             missing = await missing_attributes(client)
     except RPCError as error:
-        if missing_namespace(error) or error.status in SILENT:
+        if missing_namespace(error) or is_silent(error):
             raise
         return "" if error.status is RPCStatusCode.ALREADY_EXISTS else error.message or error.status.name
     return f"the server still does not know {', '.join(missing)}" if missing else ""

@@ -36,7 +36,8 @@ class Unreachable(LastmileError):
     """Something that the verb needs does not answer; the text says what, and how to get it."""
 
 
-SILENT = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+_SILENT = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.UNKNOWN)
+"""The SDK calls a connection that breaks in mid-call UNKNOWN ("transport error")."""
 _BARRED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED)
 _NO_NAMESPACE = re.compile(r"Namespace (\S+) (?:is|was) not found")
 """How the server says it, and how the SDK does when a worker starts."""
@@ -94,8 +95,13 @@ def _is_usage(error: RPCError) -> bool:
     return error.status is RPCStatusCode.INVALID_ARGUMENT
 
 
+def is_silent(error: RPCError) -> bool:
+    """Whether this is no word of the server's: it cannot be reached, or the connection broke."""
+    return error.status in _SILENT
+
+
 def _of_server(error: RPCError) -> str:
-    if error.status in SILENT:
+    if is_silent(error):
         return f"the Temporal server does not answer ({error.message}); `python starter.py doctor` checks the set-up"
     if error.status in _BARRED:
         return f"the Temporal server does not let us in ({error.message}): check the key and the namespace"

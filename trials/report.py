@@ -16,7 +16,7 @@ from trials.promises import PROMISES, Promise
 from trials.results import FOLDER, Figure, Outcome, now, read, whole
 from trials.running import table_of
 
-TRIALS = ("model", "crash", "storm", "deployments", "bulk", "recovery", "world")
+TRIALS = ("model", "crash", "storm", "throughput", "deployments", "bulk", "recovery", "world")
 PATH = Path(__file__).with_name("REPORT.md")
 
 

@@ -43,7 +43,7 @@ def test_a_trial_that_was_not_run_is_said_to_be_missing(folder: Path) -> None:
     results.write(outcome("bulk", figure("one key, 1,000 callers, keyed, SQLite")))
     code, text = reported(folder)
     assert code == 0
-    assert "**Missing: model, crash, storm, deployments, recovery, world.**" in text
+    assert "**Missing: model, crash, storm, throughput, deployments, recovery, world.**" in text
     assert "missing: the trial storm has not been run" in text
 
 

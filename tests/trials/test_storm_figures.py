@@ -31,7 +31,6 @@ RAN = Ran(
     truth=Truth(seed=1, tasks=(TASK,)),
     judgement=Judgement(applications=100),
     per_s=6.0,
-    overall_per_s=5.0,
     seconds=60.0,
     ended=1,
     blows={},

@@ -1,4 +1,4 @@
-"""``python -m trials.storm``: a calm, a storm, the naive baselines; or deployments; or all seeds that ever failed."""
+"""``python -m trials.storm``: a storm and the naive baselines, or a trial beside it, or all seeds that ever failed."""
 
 import argparse
 import asyncio
@@ -19,13 +19,16 @@ from trials import results
 from trials.results import Figure, Outcome
 from trials.storm import figures
 from trials.storm.baselines import WAYS, run_naive
-from trials.storm.running import COMPARED, Ran, Size, Weather, run
+from trials.storm.running import Ran, Size, Weather, run
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 SMALL = Size(tasks=200, at_once=60, limit_s=200, quiet_s=45)
 FULL = Size(tasks=10_000, at_once=60, limit_s=6 * 3600, quiet_s=180)
 DEPLOYMENTS = {False: 10, True: 50}
 """SIGTERM deployments, in full or not."""
+
+COMPARED = {False: 300, True: 1_000}
+"""Tasks of each of the two runs by which throughput is compared, in full or not."""
 
 _NAIVE_TASKS, _NAIVE_S = 100, 60.0
 _MOST_REPEATED = 2_000
@@ -55,7 +58,9 @@ async def _all(given: argparse.Namespace) -> int:
         sizes = [(seed, _sized(SMALL, tasks)) for seed, tasks in read_seeds()]
         return max([await _one(given, seed, size) for seed, size in sizes], default=0)
     seed = given.seed if given.seed is not None else secrets.randbelow(1_000_000)
-    return await (_deployments(given, seed) if given.deployments else _one(given, seed, size=_size(given)))
+    if given.deployments:
+        return await _deployments(given, seed)
+    return await (_throughput(given, seed) if given.throughput else _one(given, seed, size=_size(given)))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -71,6 +76,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--faults", type=float, default=0.25, help="share of the bank's answers that go wrong")
     parser.add_argument("--seeds", action="store_true", help=f"run every seed of {SEEDS.name}, in the small size")
     parser.add_argument("--deployments", action="store_true", help="replace the workers under load by SIGTERM instead")
+    parser.add_argument("--throughput", action="store_true", help="compare a storm and a calm by their speed instead")
     parser.add_argument("--keep", action="store_true", help="keep the folders also when all went well")
     given = parser.parse_args(argv)
     if given.tasks is not None and given.tasks < 1:
@@ -90,10 +96,9 @@ def _sized(size: Size, tasks: int) -> Size:
 
 
 async def _one(given: argparse.Namespace, seed: int, size: Size) -> int:
-    """Run the calm, the storm and the baselines of one seed, write the outcome, and say whether it holds."""
+    """Run the storm and the baselines of one seed, write the outcome, and say whether it holds."""
     began, folder = time.monotonic(), _folder(seed)
     storm = await run(folder / "storm", seed, size, Weather("storm", given.faults, nemesis=True), _say)
-    calm = await run(folder / "calm", seed, replace(size, tasks=min(COMPARED, size.tasks)), Weather("calm"), _say)
     tasks = min(_NAIVE_TASKS, size.tasks)
     naive = [
         await run_naive(
@@ -113,9 +118,7 @@ async def _one(given: argparse.Namespace, seed: int, size: Size) -> int:
         *figures.of_sins(storm),
         *figures.of_doubts(storm.judgement),
         figures.of_waiting(storm),
-        figures.of_throughput(calm, storm, is_judged=given.full),
         *figures.of_blows(storm),
-        *figures.of_sins(calm),
     ]
     outcome = Outcome(
         trial="storm",
@@ -130,6 +133,26 @@ async def _one(given: argparse.Namespace, seed: int, size: Size) -> int:
     )
     has_sinned = any(one.holds is False for one in (*figures.of_sins(storm), *figures.of_doubts(storm.judgement)))
     return _conclude(outcome, folder, given, has_sinned=has_sinned)
+
+
+async def _throughput(given: argparse.Namespace, seed: int) -> int:
+    """Run the same tasks in a storm and in a calm, on a machine that does nothing else, and write the outcome."""
+    began, folder = time.monotonic(), _folder(seed)
+    size = _sized(SMALL, given.tasks or COMPARED[given.full])
+    storm = await run(folder / "storm", seed, size, Weather("storm", given.faults, nemesis=True), _say)
+    calm = await run(folder / "calm", seed, size, Weather("calm"), _say)
+    sins = [*figures.of_sins(storm), *figures.of_sins(calm)]
+    outcome = Outcome(
+        trial="throughput",
+        seed=seed,
+        is_full=given.full,
+        sizes=_sizes(storm, size),
+        figures=(figures.of_throughput(calm, storm, is_judged=given.full), *sins),
+        seconds=round(time.monotonic() - began, 1),
+        at=results.now(),
+        versions=results.versions("aiohttp"),
+    )
+    return _conclude(outcome, folder, given, has_sinned=bool(storm.judgement.sins))
 
 
 async def _deployments(given: argparse.Namespace, seed: int) -> int:
@@ -160,7 +183,7 @@ def _conclude(outcome: Outcome, folder: Path, given: argparse.Namespace, *, has_
         if not given.keep:
             shutil.rmtree(folder, ignore_errors=True)
         return 0
-    if outcome.trial == "storm" and has_sinned:
+    if outcome.trial in ("storm", "throughput") and has_sinned:
         keep_seed(outcome.seed or 0, int(outcome.sizes["tasks"]))
     _say(f"a bound is broken, seed {outcome.seed}; written to {path}; logs, books and journals are in {folder}")
     return 1

@@ -26,9 +26,6 @@ from trials.storm.nemesis import Deployer, LedgerNemesis, ServerNemesis, WorkerN
 from trials.storm.stage import QUEUE, Stage, staged
 from trials.storm.truth import TaskTruth, Truth
 
-COMPARED = 1_000
-"""The first tasks of a run, by which its throughput is told: books and histories grow, and what grows gets slower."""
-
 _SHARE = 0.9
 _OPEN = "select count(*) from lastmile_effects where state in ('IN_FLIGHT', 'IN_DOUBT')"
 _STRUCK = "select fault, count(*) from strikes group by fault"
@@ -59,16 +56,12 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a run brought. ``per_s``: tasks ended a second, of the first `COMPARED`, until nine in ten of them had.
-
-    ``overall_per_s``: the same of all of them; ``blows``: what was done, by kind.
-    """
+    """What a run brought. ``per_s``: tasks ended a second, until nine in ten had; ``blows``: what was done, by kind."""
 
     weather: Weather
     truth: Truth
     judgement: Judgement
     per_s: float
-    overall_per_s: float
     seconds: float
     ended: int
     blows: Mapping[str, int]
@@ -84,7 +77,7 @@ class Load:
         self.goes_on: Callable[[], bool] = lambda: True
         self.running: dict[str, TaskTruth] = {}
         self.started: list[TaskTruth] = []
-        self.ended_at: dict[str, float] = {}
+        self.ended_at: list[float] = []
         self.began_at = time.monotonic()
 
     async def run(self) -> None:
@@ -99,12 +92,13 @@ class Load:
                 self.started.append(task)
                 group.create_task(self._one(task, gate))
 
-    def per_s(self, tasks: int) -> float:
-        """Tell how many of the first `tasks` ended a second, until nine in ten had: the last ones wait for people."""
-        first = self.started[:tasks]
-        count = int(len(first) * _SHARE)
-        ended = sorted(self.ended_at[task.task_id] for task in first if task.task_id in self.ended_at)
-        return count / (ended[count - 1] - self.began_at) if 0 < count <= len(ended) else 0.0
+    @property
+    def per_s(self) -> float:
+        """Tasks ended a second, until nine in ten of those that were started had: the last ones wait for people."""
+        count = int(len(self.started) * _SHARE)
+        if count == 0 or len(self.ended_at) < count:
+            return 0.0
+        return count / (sorted(self.ended_at)[count - 1] - self.began_at)
 
     async def _one(self, task: TaskTruth, gate: asyncio.Semaphore) -> None:
         self.running[task.task_id] = task
@@ -114,7 +108,7 @@ class Load:
         finally:
             del self.running[task.task_id]
             gate.release()
-        self.ended_at[task.task_id] = time.monotonic()
+        self.ended_at.append(time.monotonic())
 
     async def _to_the_end(self, task: TaskTruth) -> None:
         ended = asyncio.Event()
@@ -185,8 +179,7 @@ async def run(folder: Path, seed: int, size: Size, weather: Weather, say: Callab
         weather=weather,
         truth=truth,
         judgement=judge(truth, evidence),
-        per_s=load.per_s(COMPARED),
-        overall_per_s=load.per_s(len(load.started)),
+        per_s=load.per_s,
         seconds=seconds,
         ended=len(load.ended_at),
         blows=read_blows(folder),
