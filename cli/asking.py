@@ -41,8 +41,11 @@ class Somebody:
             return
         self._show(task, request)
         if not self._is_present:
-            self._teller.tell(f"approved as {self._name}", "no terminal to ask at, so the demo approves by itself")
-            await self._say(task, request, "approve")
+            if await self._say(task, request, "approve"):
+                self._teller.tell(f"approved as {self._name}", "no terminal to ask at, so the demo approves by itself")
+            elif request.id in {one.id for one in await task.requests()}:  # whoever may answer is not here
+                self._teller.alarm("the task waits for somebody else", "no terminal to ask at, so it is cancelled")
+                await task.cancel()
             return
         answer = (await self._ask(f"Approve this as {self._name}? [y/n] ")).lower()
         is_allowed = answer in _YES
@@ -77,13 +80,15 @@ class Somebody:
             raise Declined("nobody answered: the input has ended")
         return line
 
-    async def _say(self, task: Task, request: RequestView, choice: str) -> None:
-        """Answer; a request that was answered meanwhile (in the UI, say) is fine."""
+    async def _say(self, task: Task, request: RequestView, choice: str) -> bool:
+        """Answer, and say whether it was accepted; a request that was answered meanwhile (in the UI, say) is fine."""
         try:
             await task.decide(bind(Said(choice=choice, request=request.id, extra={"by": self._name}), request))
         except Declined as error:
             self._teller.alarm("the answer was not accepted", str(error))
             self._answered.discard(request.id)
+            return False
+        return True
 
 
 class Nobody:

@@ -1,5 +1,6 @@
 """The verbs, put together; and the guard round them: whatever goes wrong ends as a sentence and an exit code."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         build_app()(args=list(sys.argv[1:] if argv is None else argv), prog_name="starter.py")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Exit.DONE if end.code is None else Exit.USAGE
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):  # Ctrl-C, and SIGTERM where a verb takes it as that
         return Exit.INTERRUPTED
     except BrokenPipeError:
         sys.stdout = None  # whoever read it has gone; there is nobody to tell

@@ -56,8 +56,9 @@ def _arguments(request: RequestView) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_row(Text(visible(request.tool), style="bold"), "", "")
     for name, value in request.args.items():
-        origin = request.origin.get(f"/{name}", "model")
-        table.add_row(Text("  " + visible(name)), Text(_value(value), style="bold"), Text(visible(f"from {origin}")))
+        origin = request.origin.get(f"/{name}")
+        told = Text(visible(f"from {origin}") if origin else "")
+        table.add_row(Text("  " + visible(name)), Text(_value(value), style="bold"), told)
     return table
 
 
@@ -91,6 +92,8 @@ def who_may(request: RequestView) -> str:
     """Name those who may answer."""
     roles = ", ".join(request.approvers) or request.owner
     named = ", ".join(request.may_answer)
+    if not named and request.approvers and request.kind is RequestKind.APPROVAL:
+        return f"nobody: of {roles}, only who asked for the task could"
     if not named:
         return (
             "anybody but whoever asked for the task" if request.kind is RequestKind.APPROVAL else f"anybody ({roles})"
@@ -103,10 +106,13 @@ def how_to_answer(task_id: str, request: RequestView) -> Text:
     by = request.may_answer[0] if request.may_answer else "NAME"
     tail = f"{shlex.quote(visible(task_id))} --request {request.id} --by {shlex.quote(visible(by))}"
     match request.kind:
+        case RequestKind.APPROVAL if request.approvers and not request.may_answer:
+            lines = [f"python starter.py cancel {shlex.quote(visible(task_id))}"]
         case RequestKind.APPROVAL:
             lines = [f"python starter.py approve {tail}", f"python starter.py reject  {tail} --comment WHY"]
         case RequestKind.QUESTION:
             lines = [f"python starter.py answer {tail} 'YOUR ANSWER'"]
         case _:
             lines = [f"python starter.py answer {tail} {'|'.join(request.choices)}"]
+            lines += ["did_not_happen sends it again, at once"] if "did_not_happen" in request.choices else []
     return Text("\n".join(lines), style="dim")

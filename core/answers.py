@@ -142,7 +142,8 @@ def _check_person(state: TaskState, request: Request, answer: Answer) -> None:
             raise Misfit(f"say who you are: request {request.id} is for {who}")
         return
     if request.approvers and not request.may_answer:
-        raise Misfit(f"nobody may answer request {request.id}: {', '.join(request.approvers)} asked for this task")
+        who = f"its rule names {', '.join(request.approvers)}, where nobody is left but who asked for this task"
+        raise Misfit(f"nobody may answer request {request.id}: {who}; cancel the task, or let its rule name others")
     person = _person(answer.by)
     if request.may_answer and person not in {_person(name) for name in request.may_answer}:
         raise Misfit(f"{answer.by} may not answer request {request.id}; {', '.join(request.may_answer)} may")

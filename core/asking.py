@@ -75,7 +75,8 @@ def _unreachable(state: TaskState, event: ApprovalNeeded) -> str:
     able = {name.strip().casefold() for name in event.may_answer} - {requester}
     if not event.approvers or len(able) >= event.quorum:
         return ""
-    return f"It needs {event.quorum} approvals, and only {len(able)} may give one: reject it, or change the rule."
+    way_out = "reject it" if event.may_answer else "cancel the task"
+    return f"It needs {event.quorum} approvals, and only {len(able)} may give one: {way_out}, or change the rule."
 
 
 def outcome(state: TaskState, step: Step, event: OutcomeUnknown) -> TaskState:

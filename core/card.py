@@ -157,6 +157,8 @@ def _how(request: Request) -> str:
     other = "to refuse, choose `reject`" if request.kind is RequestKind.APPROVAL else ""
     if request.kind in (RequestKind.OUTCOME, RequestKind.STUCK):
         other = "the choices are " + ", ".join(f"`{one}`" for one in request.choices)
+    if request.kind is RequestKind.OUTCOME:
+        other += "; `did_not_happen` sends it again, at once"
     also = f" ({other})" if other else ""
     return f"*More Actions*, *Send a Signal*, choose `{signal}`{also} and paste\n{fence(data, 'json')}"
 

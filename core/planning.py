@@ -32,7 +32,7 @@ def enter_planning(state: TaskState) -> TaskState:
     if any(count >= state.profile.limits.same_call for count in state.calls_seen.values()) and state.round:
         return hold(state, "same_call", "the same call brought the same result again")
     if bound := exhausted(state, model, len(recount(state, model.name, state.planning.call).model_dump_json())):
-        return hold(state, bound, f"the limit {bound} = {allowance(state, bound):g} is used up")
+        return hold(state, bound, f"the limit {bound} = {allowance(state, bound):g} leaves no room for the next call")
     return change(replan(state, asked=routing.choice(state, model)), stage=Stage.PLANNING, retry_at=None)
 
 

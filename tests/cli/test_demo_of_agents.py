@@ -124,6 +124,28 @@ def test_approver_of_the_example_approves_where_nobody_is_there(config: Path) ->
     assert "approved as sam" in ran.stdout
 
 
+def test_approver_who_may_not_answer_ends_the_example(config: Path) -> None:
+    without_policy(config, "meeting_rooms", 'approver = "sam"\n')
+    agent = config.parent / "agents" / "meeting_rooms" / "agent.toml"
+    rule = '[[policy]]\ntool = "*"\ndo = "ask"\napprovers = ["ana"]\nreason = "ana says so"\n\n[undo]'
+    agent.write_text(agent.read_text().replace("[undo]", rule))
+    ran = demo(config, "meeting_rooms")
+    assert ran.returncode == 1
+    assert "sam may not answer request q1; ana may" in ran.stdout
+    assert "approved as sam" not in ran.stdout
+
+
+def test_example_that_is_ended_says_nothing_of_errors(config: Path) -> None:
+    command = [sys.executable, str(ROOT / "starter.py"), "demo", "meeting_rooms", "--config", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        running.stdout.readline()  # it has begun
+        running.terminate()
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert said == ""
+
+
 PLAIN = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 
 
