@@ -37,9 +37,7 @@ def run(
     by: By = "",
     again: Annotated[
         bool,
-        typer.Option(
-            "--again", help="Run a task again that has ended, also with other inputs; what it did stays done."
-        ),
+        typer.Option("--again", help="Run an ended task again, also with other inputs; what it did stays done."),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the task to its end.")] = False,
     config: ConfigPath = None,

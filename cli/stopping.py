@@ -115,7 +115,8 @@ def _require_known(settings: Settings, tool: str | None, agent: str | None) -> N
     if agent is not None and agent not in agents.names():
         raise CallerError(f"nothing is stopped: there is no agent {agent!r}{suggest(agent, agents.names())}")
     chosen = [agents.get(name) for name in agents.names() if agent in (None, name)]
-    known = sorted({name for one in chosen for tool_name in one.tools for name in (tool_name, undo_of(tool_name))})
+    tools = {name: tool.contract for one in chosen for name, tool in one.tools.items()}
+    known = sorted([*tools, *(undo_of(name) for name, contract in tools.items() if contract.has_undo)])
     if tool is not None and tool not in known:
         whose = f"the agent {agent} has" if agent else "there is"
         raise CallerError(f"nothing is stopped: {whose} no tool {tool!r}{suggest(tool, known)}")

@@ -129,7 +129,8 @@ def take_unavailable(state: TaskState, event: PlannerUnavailable) -> TaskState:
         return enter_planning(after)
     first = routing.to_first(after)
     if route_model(first) is None:  # all gave a definite no: waiting would not help
-        return hold(first, "no_model", f"no language model can be used: {event.reason}")
+        refused = f"; the last plan was refused: {planning.faults[0]}" if planning.faults else ""
+        return hold(first, "no_model", f"no language model can be used: {event.reason}{refused}")
     return _park(first, event.reason)
 
 

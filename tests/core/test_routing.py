@@ -160,6 +160,12 @@ def test_model_that_gave_a_definite_no_is_not_asked_again_before_the_owner_says_
     assert asked(story).model == "a:cheap"
 
 
+def test_owner_is_told_what_was_wrong_with_the_plan_before_no_model_was_left() -> None:
+    story = no(routed(route=(CHEAP,)).refuse_plan("s3 is no text"))
+    assert story.request.reason.startswith("no language model can be used: bad key; the last plan was refused: ")
+    assert "s3 is no text" in story.request.reason
+
+
 def test_strong_one_that_gave_a_definite_no_asks_the_owner() -> None:
     story = routed(route=(CHEAP, STRONG), high_stakes=("pay",)).plan(step("s2", "pay"))
     assert no(story).request.cause == "no_model"
