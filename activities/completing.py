@@ -18,12 +18,15 @@ from activities.doubts import Doubts
 from activities.faults import NotYet
 from activities.sending import Sender, Unwritten
 from activities.visit import Clock, Visit
-from core.errors import CallerError, ConfigError, LedgerError
+from core.errors import CallerError, ConfigError, LedgerDown, LedgerError
 from core.messages import CallOrder
 from core.ports import Agent, Agents, Ledger, Runs, Transactions
 from core.receipts import Row, RowState, TaskRow
 
 _GRACE = timedelta(seconds=10)  # after the lease: the attempt that has the row looks again first
+_AFTER_OUTAGE = timedelta(seconds=20)
+"""After the ledger was last out of reach: the next look (6 s) may find it back, and a call whose answer was kept comes
+within 10 s of that. What is settled from an answer need not be sent again."""
 _UNSERVED = timedelta(minutes=10)
 _ALARMS_EVERY = timedelta(minutes=1)
 _AT_ONCE = 8
@@ -44,8 +47,11 @@ class Completer:
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until `stop` is set; what is being sent then is heard out."""
         looked_for_orphans_at = self.clock() - _ALARMS_EVERY
+        rests_until = self.clock()
         while not stop.is_set():
-            await self._guarded(self.sweep(stop))
+            is_resting = self.clock() < rests_until
+            if not await self._guarded(self.ledger.overdue() if is_resting else self.sweep(stop)):
+                rests_until = self.clock() + _AFTER_OUTAGE
             if self.clock() - looked_for_orphans_at >= _ALARMS_EVERY:
                 looked_for_orphans_at = self.clock()
                 await self._guarded(self.alarm_orphans(stop))
@@ -75,14 +81,16 @@ class Completer:
     def _is_over(self, row: Row, by: timedelta) -> bool:
         return row.lease_until + by <= self.clock()
 
-    async def _guarded(self, work: Any) -> None:
-        """Let no error end the sweeping; the next sweep looks again."""
+    async def _guarded(self, work: Any) -> bool:
+        """Let no error end the sweeping; the next sweep looks again. False when the ledger was out of reach."""
         try:
             await work
         except (LedgerError, NotYet, Unwritten) as error:
             structlog.get_logger().info("doubt.not_settled_yet", problem=str(error)[:500])
+            return not isinstance(error, LedgerDown)
         except Exception:  # noqa: BLE001 - one call that cannot be settled must not keep the others from it
             structlog.get_logger().exception("completer.broken")
+        return True
 
     async def _settle(self, row: Row) -> None:
         """Take a row as far as it gets now."""

@@ -189,16 +189,23 @@ async def test_completer_that_is_stopped_hears_out_what_it_sends(bench: Bench) -
     assert (await bench.row(bench.order(TOOL))).result == {"id": "slow"}
 
 
-async def test_ledger_that_is_down_does_not_end_the_completer(bench: Bench) -> None:
+async def test_completer_lets_answers_that_were_kept_come_first_after_an_outage(bench: Bench) -> None:
     await abandoned(bench, TOOL)
     bench.ledger.faults["overdue"] = ["down"]
     completer, stop = completer_of(bench, Mailbox()), asyncio.Event()
     object.__setattr__(completer, "interval", completer.interval / 500)
+    looks = bench.ledger.calls.count("overdue")
     running = asyncio.create_task(completer.run(stop))
+
+    async def has_looked_often() -> bool:
+        return bench.ledger.calls.count("overdue") > looks + 10
 
     async def is_settled() -> bool:
         return (await bench.row(bench.order(TOOL))).state is RowState.SUCCEEDED
 
+    await until(has_looked_often)
+    assert not await is_settled()
+    bench.clock.advance(seconds=21)
     await until(is_settled)
     stop.set()
     await asyncio.wait_for(running, 5)
