@@ -1,6 +1,6 @@
 """Just enough of JSON Schema to say that a reference is *certainly* wrong: which part, and which types it may have."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from core.record import Json
 from core.references import INDEX, unescape
@@ -83,3 +83,15 @@ def can_hold(wanted: frozenset[str] | None, given: frozenset[str] | None) -> boo
     if wanted & _NUMBERS and given & _NUMBERS:
         return True
     return bool(wanted & given)
+
+
+def objects_in(value: Json) -> Iterator[dict[str, Json]]:
+    """Yield every object within a JSON value, itself first; of a schema: all its parts, and its tables of parts."""
+    match value:
+        case dict():
+            yield value
+            for item in value.values():
+                yield from objects_in(item)
+        case list():
+            for item in value:
+                yield from objects_in(item)

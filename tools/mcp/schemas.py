@@ -12,6 +12,7 @@ from jsonschema.exceptions import SchemaError
 
 from core.record import Json
 from core.references import escape, unescape
+from core.schemas import objects_in
 
 _LARGEST = 256 * 1024  # bytes
 _DEEPEST = 40  # levels
@@ -73,24 +74,13 @@ def _depth_at_most(value: Json, depth: int) -> bool:
 
 
 def _bad_reference(root: Mapping[str, Json]) -> str:
-    for part in _parts(root):
+    for part in objects_in(root):
         for word in _REFERENCES:
             if isinstance(ref := part.get(word), str) and _target(root, ref) is None:
                 return f"refers to {ref[:100]!r}, which is not in it"
         if part is not root and isinstance(part.get("$id"), str):
             return "has a part with an $id of its own"
-    return "refers to itself without end" if any(_is_endless(root, part) for part in _parts(root)) else ""
-
-
-def _parts(value: Json) -> Iterator[dict[str, Json]]:
-    match value:
-        case dict():
-            yield value
-            for item in value.values():
-                yield from _parts(item)
-        case list():
-            for item in value:
-                yield from _parts(item)
+    return "refers to itself without end" if any(_is_endless(root, part) for part in objects_in(root)) else ""
 
 
 def _target(root: Json, ref: str) -> Json:

@@ -10,6 +10,7 @@ from jsonschema.validators import extend
 
 from core.record import Json
 from core.references import escape
+from core.schemas import objects_in
 
 _MOST_FAULTS = 10
 _MOST_WORK = 20_000  # schemas that one value may be looked at with
@@ -61,7 +62,7 @@ class _Work:
         self._known: dict[str, int] = {}
 
     def problem(self) -> str:
-        for part in _parts(self._root):
+        for part in objects_in(self._root):
             if (work := self._of(part, ())) is None:
                 return "refers to itself without end"
             if work > _MOST_WORK:
@@ -94,17 +95,6 @@ class _Work:
                 return None
             self._known[ref] = found
         return self._known[ref]
-
-
-def _parts(value: Json) -> Iterator[dict[str, Json]]:
-    match value:
-        case dict():
-            yield value
-            for item in value.values():
-                yield from _parts(item)
-        case list():
-            for item in value:
-                yield from _parts(item)
 
 
 def _in_place(part: Mapping[str, Json]) -> list[Json]:
