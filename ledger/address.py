@@ -9,7 +9,13 @@ from sqlalchemy.exc import ArgumentError
 from core.errors import ConfigError
 
 _FORMS = "write sqlite:///var/ledger.db or postgresql://user@host/db"
-_OPTIONS = frozenset({"sslmode", "host", "port"})
+_OPTIONS = frozenset({"sslmode", "ssl", "host", "port"})
+_DRIVERS = {
+    "sqlite": frozenset({"pysqlite", "aiosqlite"}),
+    "postgresql": frozenset({"asyncpg", "psycopg", "psycopg_async", "psycopg2", "pg8000"}),
+}
+"""Drivers that an address may name as SQLAlchemy's do; it is opened with ours all the same. Any other (one that
+encrypts, say) may store things differently, and is not passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +42,27 @@ Address = SqliteFile | PostgresServer
 
 
 def parse_address(text: str) -> Address:
-    """Read ``sqlite:///PATH`` or ``postgresql://USER@HOST/DB``. Raises ConfigError, which never shows a password."""
+    """Read ``sqlite:///PATH`` or ``postgresql://USER@HOST/DB``; a driver may be named (``sqlite+aiosqlite://``).
+
+    Raises ConfigError, which never shows a password.
+    """
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
         raise ConfigError(f"not a database address; {_FORMS}") from error
-    match url.drivername:
+    match _kind(url):
         case "sqlite":
             return _sqlite(url)
         case "postgresql":
             return PostgresServer(_postgres(url))
-        case other:
-            raise ConfigError(f"a database of kind {other!r} is not supported; {_FORMS}")
+        case _:
+            raise ConfigError(f"a database of kind {url.drivername!r} is not supported; {_FORMS}")
+
+
+def _kind(url: URL) -> str:
+    """Return the kind of database without its driver; "" for a driver that is not known."""
+    kind, plus, driver = url.drivername.partition("+")
+    return kind if not plus or driver in _DRIVERS.get(kind, ()) else ""
 
 
 def _sqlite(url: URL) -> SqliteFile:

@@ -28,13 +28,32 @@ def test_a_server_is_reached_by_the_async_driver_with_the_options_of_libpq() -> 
     assert "secret" not in str(address)
 
 
+@pytest.mark.parametrize("driver", ["aiosqlite", "pysqlite"])
+def test_a_driver_in_the_address_of_a_file_is_left_out(driver: str) -> None:
+    assert parse_address(f"sqlite+{driver}:////srv/ledger.db") == SqliteFile(Path("/srv/ledger.db"))
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg", "psycopg2"])
+def test_a_driver_in_the_address_of_a_server_is_replaced_by_ours(driver: str) -> None:
+    address = parse_address(f"postgresql+{driver}://ana:secret@db.example/lastmile?ssl=require")
+    assert address == parse_address("postgresql://ana:secret@db.example/lastmile?sslmode=require")
+
+
+async def test_a_ledger_named_with_a_driver_is_opened(tmp_path: Path) -> None:
+    async with open_ledger(f"sqlite+aiosqlite:///{tmp_path}/ledger.db") as ledger:
+        await claimed(ledger)
+    assert (tmp_path / "ledger.db").is_file()
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("", "not a database address"),
         ("ledger.db", "not a database address"),
         ("mysql://ana@host/db", "'mysql' is not supported"),
-        ("sqlite+aiosqlite:///ledger.db", "is not supported; write sqlite:///var/ledger.db"),
+        ("sqlite+pysqlcipher:///ledger.db", "is not supported; write sqlite:///var/ledger.db"),
+        ("sqlite+asyncpg:///ledger.db", "is not supported"),
+        ("postgresql+:///ledger.db", "is not supported"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite://var/ledger.db", "three slashes"),
