@@ -20,6 +20,10 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
+_UNDO_KEY_WINDOW = timedelta(hours=1)
+"""How long a key of an undo is counted on where nobody says; providers remember one for 24 h (Stripe) or longer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Undo:
     """How a tool's effect is taken back: an effect of its own, named ``TOOL.undo``."""
@@ -122,7 +126,9 @@ class Declaration:
         ``args`` and ``result`` are those of the call that is taken back, in the types that the tool declares; a stored
         result that does not fit its type any more comes as plain JSON.
 
-        ``key_window``: of a keyed undo; default that of the tool.
+        ``effect``: idempotent, keyed, unrepeatable (the default), or transactional like its tool: then it is applied in
+        the tool's own database, by ``call.connection``. ``key_window``: of a keyed undo; default that of the tool, else
+        one hour.
         """
         if function is None:
             return lambda decorated: self._undo(decorated, effect, key_window)
@@ -155,19 +161,35 @@ class Declaration:
         if self.undoing is not None:
             self.fail(f"has two functions for undo; keep one ({place_of(function)})")
         self._check_positional("undo", function, 3)
-        kind = read_effect(self.fail, effect)
-        if kind in (Effect.READ, Effect.TRANSACTIONAL, Effect.PROBED):
-            self.fail("an undo is idempotent, keyed or unrepeatable")
-        window = self._contract.key_window if key_window is None else read_duration(self.fail, "key_window", key_window)
-        if kind is Effect.KEYED and window is None:
-            self.fail('undo(effect="keyed") needs key_window="24h", or whatever the provider says')
+        kind = self._undo_effect(effect)
+        window = self._undo_key_window(key_window) if kind is Effect.KEYED else None
         try:
             reject_generators(function)
             converter = ResultConverter(function)
         except BadSignature as error:
             self.fail(f"undo ({place_of(function)}): {error}")
-        self.undoing = Undo(function, kind, window if kind is Effect.KEYED else None, converter)
+        self.undoing = Undo(function, kind, window, converter)
         return function
+
+    def _undo_effect(self, effect: str) -> Effect:
+        kind = read_effect(self.fail, effect)
+        if kind is Effect.TRANSACTIONAL and self._contract.effect is not Effect.TRANSACTIONAL:
+            self.fail(
+                'undo(effect="transactional") is for a tool that is transactional itself: they share its database'
+            )
+        if kind is Effect.PROBED:
+            self.fail(
+                "an undo cannot be asked whether it happened, for it has no probe; declare it idempotent if to undo "
+                "twice is as good as once, keyed if the provider knows `call.key` again, else unrepeatable"
+            )
+        if kind is Effect.READ:
+            self.fail("an undo changes something; declare it idempotent, keyed, transactional or unrepeatable")
+        return kind
+
+    def _undo_key_window(self, said: Duration | None) -> timedelta:
+        if said is None:
+            return self._contract.key_window or _UNDO_KEY_WINDOW
+        return read_duration(self.fail, "key_window", said)
 
     def _check_preflight(self, function: Function) -> None:
         parameters = list(inspect.signature(function).parameters.values())

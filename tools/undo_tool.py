@@ -5,7 +5,7 @@ No plan may name it. Its arguments are those of the call that it takes back, and
 
 from collections.abc import Mapping
 
-from core.contract import Contract
+from core.contract import Contract, Effect
 from core.errors import Refused
 from core.names import NotCanonical, canonical, undo_of
 from core.ports import Call, Sorted
@@ -70,6 +70,7 @@ def _contract(undoing: Undo, of: Contract) -> Contract:
         key_window=undoing.key_window,
         settle_time=of.settle_time,
         result_cap=of.result_cap,
+        database=of.database if undoing.effect is Effect.TRANSACTIONAL else None,
         undoes=of.name,
         source=of.source,
     )

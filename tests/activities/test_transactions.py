@@ -21,20 +21,21 @@ from tests.activities.bench import REFUSAL, Bench
 from tools import Call, tool
 from tools.registry import build_tools
 
-TOOL = "charge"
+TOOL, UNDO = "charge", "charge.undo"
 
 
 class Shop:
     """The tool's database. `fate`: what happens in the tool; `stops`: what happens before its transaction begins.
 
-    ``runs``: how often the tool ran; ``outages``: how often the database is down for whoever wants to rule a send out.
+    ``runs``, ``undos``: how often the tool and its undo ran; ``outages``: how often the database is down for whoever
+    wants to rule a send out.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fate: list[Any] = []
         self.stops: list[Any] = []
-        self.runs, self.outages = 0, 0
+        self.runs, self.undos, self.outages = 0, 0, 0
         with sqlite3.connect(path) as db:
             db.execute("CREATE TABLE charges (order_id TEXT)")
         db.close()
@@ -86,6 +87,11 @@ async def shop(bench: Bench, tmp_path: Path) -> AsyncIterator[Shop]:
             await fate()
         return {"charged": order_id}
 
+    @charge.undo(effect="transactional")
+    async def _(call: Call, args: Any, result: Any) -> None:
+        shop.undos += 1
+        await call.connection.execute(text("DELETE FROM charges WHERE order_id = :id"), {"id": result["charged"]})
+
     bench.tools.update(build_tools([charge]))
     databases = SlowDatabases(shop)
     bench.database = databases  # type: ignore[assignment]
@@ -104,6 +110,17 @@ async def test_worker_killed_after_the_commit_finds_the_receipt(bench: Bench, sh
     report = await bench.call(TOOL)
     assert isinstance(report, ToolSucceeded)
     assert (report.result, shop.charges) == ({"charged": "1042"}, 1)
+
+
+async def test_undo_in_the_same_database_commits_with_a_receipt_of_its_own(bench: Bench, shop: Shop) -> None:
+    charged = bench.order(TOOL)
+    await bench.call(TOOL, charged)
+    undo = bench.order(UNDO, intent=50, step="undo.s1", args={}, undoes=charged.key)
+    bench.ledger.faults["settle"] = ["crash"]
+    await bench.crash(UNDO, undo)
+    assert shop.charges == 0
+    assert isinstance(await bench.call(UNDO, undo), ToolSucceeded)
+    assert (shop.undos, (await bench.row(undo)).state) == (1, RowState.SUCCEEDED)
 
 
 async def test_refusal_rolls_back(bench: Bench, shop: Shop) -> None:

@@ -138,6 +138,37 @@ def test_keyed_undo_takes_the_window_of_its_tool() -> None:
     assert (pay.undoing.effect, pay.undoing.key_window) == (Effect.KEYED, timedelta(hours=1))
 
 
+def test_keyed_undo_of_a_tool_without_a_window_counts_on_one_hour() -> None:
+    @tool
+    def pay(call: Call) -> None: ...
+
+    @pay.undo(effect="keyed")
+    def _(call: Call, args: Any, result: Any) -> None: ...
+
+    assert build_tools([pay])["pay.undo"].contract.key_window == timedelta(hours=1)
+
+
+def test_undo_of_a_transactional_tool_may_share_its_database() -> None:
+    @tool(effect="transactional", database="SHOP_DB")
+    def pay(call: Call) -> None: ...
+
+    @pay.undo(effect="transactional")
+    def _(call: Call, args: Any, result: Any) -> None: ...
+
+    contract = build_tools([pay])["pay.undo"].contract
+    assert (contract.effect, contract.database) == (Effect.TRANSACTIONAL, "SHOP_DB")
+
+
+def test_undo_that_calls_somebody_else_does_not_name_the_database_of_its_tool() -> None:
+    @tool(effect="transactional", database="SHOP_DB")
+    def pay(call: Call) -> None: ...
+
+    @pay.undo(effect="idempotent")
+    def _(call: Call, args: Any, result: Any) -> None: ...
+
+    assert build_tools([pay])["pay.undo"].contract.database is None
+
+
 def test_declared_tool_can_be_called_like_the_function_that_it_is() -> None:
     @tool(effect="read")
     def double(call: Call, number: int) -> int:
@@ -348,7 +379,13 @@ def test_hook_that_is_written_twice_or_takes_other_parameters_is_named(hook: str
 
 
 @pytest.mark.parametrize(
-    ("effect", "expected"), [("probed", "an undo is"), ("x", "is none of"), ("keyed", "needs key_")]
+    ("effect", "expected"),
+    [
+        ("probed", "it has no probe; declare it idempotent"),
+        ("x", "is none of"),
+        ("read", "changes something; declare it"),
+        ("transactional", "for a tool that is transactional itself"),
+    ],
 )
 def test_undo_of_a_wrong_kind_is_named(effect: str, expected: str) -> None:
     @tool
