@@ -91,7 +91,7 @@ class Client:
     def _connected(self) -> CheckedTransport:
         """Open the pool when it is needed first: reading certificates takes its time."""
         if self._transport is None:
-            self._transport = CheckedTransport(Reachable(self._source.private_addresses))
+            self._transport = CheckedTransport(Reachable(self._source.private_addresses, self._home[1]))
         return self._transport
 
     def _signed(self, request: Request, seconds: float) -> httpx.Request:

@@ -103,9 +103,9 @@ class _Loader:
         return chosen and not any(fnmatchcase(name, one) for one in self._source.leave_out)
 
     def _check_address(self) -> None:
-        host = re.sub(r"^https?://(\[([^\]]*)\]|([^/:]*)).*$", r"\2\3", self._source.base_url)
+        host = self._source.host
         is_figures = bool(re.fullmatch(r"[0-9.]+|.*:.*", host))
-        if is_figures and not Reachable(self._source.private_addresses).allows(host):
+        if is_figures and not Reachable(self._source.private_addresses, host).allows(host, host):
             problem = f"{host} is not a public address; list it: private_addresses = [{host!r}], if it is meant"
             self._fault(("base_url",), problem.replace("'", '"'))
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, StringConstraints, model_validator
 
 from core.record import Input, Json
+from tools.openapi.addresses import meant_by
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 
@@ -151,7 +152,8 @@ class ContractTable(Input):
 
 
 class Source(Input):
-    """``[[openapi]]``. ``base_url``: where requests go; the document's own servers are not believed.
+    """``[[openapi]]``. ``base_url``: where requests go; the document's own servers are not believed. Figures of a
+    private address, or ``localhost``, may be connected to because they stand here (addresses.py); a name says less.
 
     ``hosts``: further hosts that an answer to a read may redirect to. ``private_addresses``: addresses or networks that
     are not public (loopback too) and may be connected to all the same. ``request_bytes``, ``response_bytes``: the most
@@ -175,8 +177,14 @@ class Source(Input):
     response_bytes: PositiveInt = 4 * 1024 * 1024
     contracts: dict[str, ContractTable] = {}
 
+    @property
+    def host(self) -> str:
+        """The host of `base_url`, in lower case and without brackets."""
+        return urlsplit(self.base_url).hostname or ""
+
     @model_validator(mode="after")
     def _secrets_travel_safely(self) -> Self:
-        if self.auth is not None and self.base_url.startswith("http://") and not self.private_addresses:
+        is_near = bool(self.private_addresses or meant_by(self.host))
+        if self.auth is not None and self.base_url.startswith("http://") and not is_near:
             raise ValueError("expected https:// in base_url: over http:// the secret of `auth` can be read on the way")
         return self

@@ -64,7 +64,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
 
     def _allowed(self, host: str, found: Sequence[str]) -> Sequence[str]:
         """One address that is not allowed spoils the name: a public service has none."""
-        if barred := [one for one in found if not self._reachable.allows(one)]:
+        if barred := [one for one in found if not self._reachable.allows(one, host)]:
             raise Refused(
                 "address_not_allowed",
                 f"{host} is at {barred[0]}, which is not public; list it in private_addresses if it is meant",

@@ -50,6 +50,71 @@ def test_figures_that_are_not_public_are_refused_at_load(tmp_path: Path) -> None
     assert caught.value.faults[0].place == ("base_url",)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "192.168.7.7", "::1", "fc00::1", "::ffff:127.0.0.1"])
+def test_private_figures_in_base_url_are_consent_to_that_address_alone(host: str) -> None:
+    reachable = Reachable((), host)
+    assert reachable.allows(host, host)
+    assert not reachable.allows("127.0.0.2", host)
+    assert not reachable.allows(host, "shop.test")
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "::ffff:169.254.169.254", "fe80::1"]
+)
+def test_figures_where_no_service_of_ones_own_is_have_to_be_listed(host: str) -> None:
+    assert not Reachable((), host).allows(host, host)
+    assert Reachable([host], host).allows(host, host)
+
+
+def test_localhost_in_base_url_is_consent_to_loopback() -> None:
+    reachable = Reachable((), "localhost")
+    assert [reachable.allows(one, "localhost") for one in ("127.0.0.1", "::1")] == [True, True]
+    assert [reachable.allows(one, "localhost") for one in ("10.0.0.1", "169.254.169.254")] == [False, False]
+
+
+@pytest.mark.parametrize("host", ["", "localhost"])
+async def test_service_on_this_machine_needs_no_list_of_addresses(tmp_path: Path, host: str) -> None:
+    async with service(tmp_path, NAMED, host, private_addresses=[]) as (source, seen):
+        assert await send(source.tools["name"]) == {"name": "x"}
+        assert "Authorization" in seen[0].headers
+
+
+async def test_name_in_base_url_that_leads_to_a_private_address_is_no_consent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with service(tmp_path, NAMED, "shop.test", private_addresses=[], auth=None) as (source, seen):
+        Resolver(monkeypatch, "127.0.0.1")
+        assert (await failure(source.tools["rename"]))[:2] == (Certainty.REFUSED, "address_not_allowed")
+        assert seen == []
+
+
+async def test_redirect_to_a_listed_name_does_not_inherit_the_consent_of_base_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[web.Request] = []
+    async with serving_at(there) as address:
+        other = address.removeprefix("http://").replace("127.0.0.1", "files.test")
+        table: dict[str, Any] = {"private_addresses": [], "hosts": [other]}
+        async with service(tmp_path, saying(302, Location=f"http://{other}/x"), **table) as (source, seen):
+            Resolver(monkeypatch, "127.0.0.1", "127.0.0.1")
+            assert (await failure(source.tools["name"]))[:2] == (Certainty.REFUSED, "address_not_allowed")
+            assert (len(seen), there) == (1, [])
+
+
+def test_secret_over_http_to_a_public_address_is_refused_in_figures_too(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected https:// in base_url"):
+        loaded("http://93.184.216.34/v1", tmp_path, private_addresses=[])
+
+
+async def test_servers_of_the_document_are_not_believed(tmp_path: Path) -> None:
+    there: list[web.Request] = []
+    async with serving_at(there) as elsewhere:
+        document = DOCUMENT | {"servers": [{"url": elsewhere}]}
+        async with service(tmp_path, NAMED, document=document, private_addresses=[]) as (source, seen):
+            await send(source.tools["name"])
+        assert (len(seen), there) == (1, [])
+
+
 class Resolver:
     """Answers for every name with the next of its addresses, and counts."""
 
@@ -65,7 +130,9 @@ class Resolver:
 
 
 @asynccontextmanager
-async def service(tmp_path: Path, answer: Any, host: str = "", **table: Any) -> AsyncIterator[tuple[LoadedSource, Any]]:
+async def service(
+    tmp_path: Path, answer: Any, host: str = "", document: Any = DOCUMENT, **table: Any
+) -> AsyncIterator[tuple[LoadedSource, Any]]:
     """Serve `answer` on loopback; `host`: the name that base_url has, instead of the figures."""
     seen: list[web.Request] = []
 
@@ -76,7 +143,7 @@ async def service(tmp_path: Path, answer: Any, host: str = "", **table: Any) -> 
 
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", handle)
-    (tmp_path / "api.json").write_text(json.dumps(DOCUMENT))
+    (tmp_path / "api.json").write_text(json.dumps(document))
     async with serving(app) as address:
         source = loaded(address.replace("127.0.0.1", host) if host else address, tmp_path, **table)
         try:
