@@ -82,7 +82,7 @@ class _Build:
 
     def _tools(self) -> Mapping[str, Tool]:
         try:
-            own = load_tools(self._name, self._folder, self._file.tools)
+            own = load_tools(self._name, self._folder, self._file.tools, self._settings.folder)
             pins = read_lock(self._folder) if self._file.mcp else {}
         except ConfigError as error:
             self._faults.append(str(error))

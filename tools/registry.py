@@ -18,13 +18,18 @@ from tools.undo_tool import UndoTool
 PACKAGE = "lastmile_agents"
 
 
-def load_tools(agent: str, folder: Path, sources: Sequence[str]) -> dict[str, PythonTool | UndoTool]:
+def load_tools(
+    agent: str, folder: Path, sources: Sequence[str], home: Path | None = None
+) -> dict[str, PythonTool | UndoTool]:
     """Load the tools of an agent: `sources` are files beside its agent.toml (``tools.py``) or dotted module names.
 
+    `home`: the folder of lastmile.toml; modules there can be named like installed ones, behind which they come.
     A file becomes the module ``lastmile_agents.AGENT.STEM``, read afresh at each load. Raises ConfigError with file,
     line and cause.
     """
     _open_package(agent, folder)
+    if home is not None and not all(_is_file(source) for source in sources):
+        _open_home(home.absolute())
     found: list[Declaration] = []
     for source in sources:
         module = _load(agent, folder, source)
@@ -81,8 +86,21 @@ def _open_package(agent: str, folder: Path) -> None:
         module.__path__ = path
 
 
+def _open_home(home: Path) -> None:
+    """Let modules beside lastmile.toml be imported, for good: tools import while they run, too.
+
+    At the end of the path, so that no file there takes the place of a module of the product or of a library.
+    """
+    if str(home) not in sys.path:
+        sys.path.append(str(home))
+
+
+def _is_file(source: str) -> bool:
+    return source.endswith(".py")
+
+
 def _load(agent: str, folder: Path, source: str) -> ModuleType:
-    if not source.endswith(".py"):
+    if not _is_file(source):
         return _import(agent, folder, source)
     path = folder / source
     if not path.is_file():
@@ -106,7 +124,7 @@ def _import(agent: str, folder: Path, source: str) -> ModuleType:
         if source == error.name or source.startswith(f"{error.name}."):
             raise ConfigError(
                 f"{folder / 'agent.toml'}: `tools` of agent `{agent}` names {source!r}, and there is no such module; "
-                "write the name of a file (tools.py), or a module that is installed"
+                "write the name of a file (tools.py), or a module that is installed or lies beside lastmile.toml"
             ) from error
         _explain(error, Path(source))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - as above

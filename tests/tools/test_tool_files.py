@@ -1,5 +1,7 @@
 """Tool files: loaded by path, and what is said of broken ones."""
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from core.errors import ConfigError
 from tools import Call, tool
 from tools.registry import build_tools, load_tools
 
+STARTER = Path(__file__).parents[2] / "starter.py"
 ASK = """
 from tools import Call, tool
 
@@ -66,6 +69,40 @@ def test_dotted_name_is_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "shop_tools_for_test", raising=False)
     assert list(loaded(tmp_path, "shop_tools_for_test", shop_tools_for_test=ASK)) == ["ask"]
+
+
+def seen_from_elsewhere(home: Path, *, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Load the agent `desk` by the command line, in a process whose own path does not hold its configuration."""
+    (home / "lastmile.toml").write_text('agents = ["agents"]\n')
+    command = [sys.executable, str(STARTER), "tools", "desk", "--json", "--config", str(home / "lastmile.toml")]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def desk_with(home: Path, tools: str, **files: str) -> None:
+    folder = home / "agents" / "desk"
+    folder.mkdir(parents=True)
+    (folder / "instructions.md").write_text("Ask.")
+    (folder / "agent.toml").write_text(f'owner = "leads"\nmodels = ["scripted:x.json"]\ntools = [{tools!r}]\n')
+    (folder / "x.json").write_text('{"replies": []}')
+    package = home / "shop"
+    package.mkdir()
+    for stem, text in files.items():
+        (package / f"{stem}.py").write_text(text)
+
+
+def test_dotted_name_is_found_beside_lastmile_toml_wherever_the_process_starts(tmp_path: Path) -> None:
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    (home := tmp_path / "home").mkdir()
+    desk_with(home, "shop.asking", asking=f"from shop.words import WORD\n{ASK}", words="WORD = 1")
+    ran = seen_from_elsewhere(home, cwd=elsewhere)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [tool["name"] for tool in json.loads(ran.stdout)] == ["ask"]
+
+
+def test_module_beside_lastmile_toml_takes_the_place_of_none_of_ours(tmp_path: Path) -> None:
+    desk_with(tmp_path, "shop.asking", asking=ASK)
+    (tmp_path / "tools.py").write_text("raise SystemExit('not the product')")
+    assert seen_from_elsewhere(tmp_path, cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(
