@@ -146,7 +146,9 @@ def _check_person(state: TaskState, request: Request, answer: Answer) -> None:
         raise Misfit(f"nobody may answer request {request.id}: {who}; cancel the task, or let its rule name others")
     person = _person(answer.by)
     if request.may_answer and person not in {_person(name) for name in request.may_answer}:
-        raise Misfit(f"{answer.by} may not answer request {request.id}; {', '.join(request.may_answer)} may")
+        lacking = state.profile.owner_lacking if state.profile and request.kind is not RequestKind.APPROVAL else ""
+        able = f"{', '.join(request.may_answer)} may" + (f". {lacking}" if lacking else "")
+        raise Misfit(f"{answer.by} may not answer request {request.id}; {able}")
     if allows and state.spec.requested_by and person == _person(state.spec.requested_by):
         raise Misfit(f"{answer.by} asked for this task and cannot approve it")
     if answer.choice == "approve" and any(_person(one.by) == person for one in request.given):

@@ -22,9 +22,14 @@ def resolve_people(state: TaskState, wanted: tuple[str, ...]) -> tuple[str, ...]
     return tuple(dict.fromkeys(found))
 
 
-def held_by(state: TaskState, role: str) -> tuple[str, ...]:
-    """Return who holds the owner's role; empty (= anybody may answer) where nobody is listed."""
-    return tuple(state.profile.people.get(role, ())) if state.profile else ()
+def _owners(state: TaskState) -> tuple[str, ...]:
+    return state.profile.owners if state.profile else ()
+
+
+def _ownerless(state: TaskState) -> str:
+    """Say why nobody can answer by a name of their own; a task knows people as they were when it began."""
+    lacking = state.profile.owner_lacking if state.profile else ""
+    return f"{lacking} (for tasks to come; this one takes the role itself as the name)." if lacking else ""
 
 
 def _open(state: TaskState, kind: RequestKind, **fields: Json) -> TaskState:
@@ -91,7 +96,8 @@ def outcome(state: TaskState, step: Step, event: OutcomeUnknown) -> TaskState:
         reason=event.reason,
         why=step.planned.why,
         sends=event.sends,
-        may_answer=held_by(state, state.profile.owner if state.profile else ""),
+        may_answer=_owners(state),
+        note=_ownerless(state),
         **({"digest": event.digest} if event.digest else {}),
     )
 
@@ -112,16 +118,15 @@ def hold_over(state: TaskState, reason: str, until: datetime) -> TaskState:
 
 def stuck(state: TaskState, cause: str, reason: str, step: Step | None = None, **fields: Json) -> TaskState:
     """Ask the owner how to go on with what does not go on by itself."""
-    owner = state.profile.owner if state.profile else ""
     about = {"step": step.id, "tool": step.tool} if step else {}
-    may_answer = held_by(state, owner)
-    return _open(state, RequestKind.STUCK, cause=cause, reason=reason, may_answer=may_answer, **about, **fields)
+    people = {"may_answer": _owners(state), "note": _ownerless(state)}
+    return _open(state, RequestKind.STUCK, cause=cause, reason=reason, **people, **about, **fields)
 
 
 def question(state: TaskState, text: str) -> TaskState:
     """Put the planner's question to the owner."""
-    owner = state.profile.owner if state.profile else ""
-    return _open(change(state, stage=Stage.HELD), RequestKind.QUESTION, reason=text, may_answer=held_by(state, owner))
+    people = {"may_answer": _owners(state), "note": _ownerless(state)}
+    return _open(change(state, stage=Stage.HELD), RequestKind.QUESTION, reason=text, **people)
 
 
 def close(state: TaskState, request: Request, how: str) -> TaskState:

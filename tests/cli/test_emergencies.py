@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -115,10 +116,32 @@ def test_doubt_of_a_task_that_is_gone_is_listed_with_its_owner_and_settled(cli: 
     assert (found["task_id"], found["owner"], found["is_running"]) == ("lost-1", "lead", False)
     assert "(ended)" in cli("doubts").out
     assert cli("settle", key[:8], "happened").code == 2
-    settled = cli("settle", key[:8], "happened", "--by", "sam", "--evidence", "bank statement", "--json")
+    declined = cli("settle", key[:8], "happened", "--by", "sam")
+    assert (declined.code, "sam may not settle a call of the agent shop; leo may" in declined.err) == (1, True)
+    settled = cli("settle", key[:8], "happened", "--by", "Leo", "--evidence", "bank statement", "--json")
     assert (settled.code, settled.json["state"], settled.json["evidence"]) == (0, "SUCCEEDED", "person")
     assert all(one["key"] != key for one in cli("doubts", "--json").json)
-    assert "by the word of" not in cli("settle", key[:8], "happened", "--by", "sam").out
+    assert "by the word of" not in cli("settle", key[:8], "happened", "--by", "leo").out
+
+
+def test_doubt_is_settled_by_no_name_while_nobody_holds_the_owners_role(
+    cli: CommandLine, shop: Shop, tmp_path: Path
+) -> None:
+    key = "ef" * 16
+
+    async def leave_behind() -> None:
+        async with ledger_of(shop) as ledger:
+            await sent(ledger, call(key, "lost-2"))
+
+    asyncio.run(leave_behind())
+    ownerless = tmp_path / "lastmile.toml"
+    text = shop.config.read_text().replace('"agents"', f'"{shop.folder}/agents"').replace("///", f"///{shop.folder}/")
+    ownerless.write_text(text.replace('roles = ["lead"]', "roles = []"))
+    ran = CommandLine(ownerless, cli.capture)("settle", key, "happened", "--by", "sam")
+    assert ran.code == 1
+    assert "sam may not settle" in ran.err
+    assert 'in lastmile.toml, [people.NAME] roles = ["lead"]' in ran.err
+    assert cli("settle", key, "happened", "--by", "leo").code == 0
 
 
 def test_running_task_is_told_by_answer_not_by_settle(cli: CommandLine, shop: Shop) -> None:
@@ -136,7 +159,7 @@ def test_running_task_is_told_by_answer_not_by_settle(cli: CommandLine, shop: Sh
     assert "use `answer`" in ran.err
     cli("cancel", "asks-1")
     cli("watch", "asks-1")
-    assert cli("settle", key, "write_off", "--by", "sam").code == 0
+    assert cli("settle", key, "write_off", "--by", "leo").code == 0
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,19 @@ def test_doctor_names_broken_agents_and_roles_that_nobody_holds(
     assert "'board' is named in agent.toml, and nobody holds it" in found["agent fine", "warning"]
 
 
+def test_doctor_finds_wrong_that_nobody_holds_the_owners_role_though_people_are_listed(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_agent(tmp_path / "agents" / "fine", {"plan": PLAN})
+    config = write_config(tmp_path, shop.address)
+    config.write_text(config.read_text().replace('roles = ["lead"]', "roles = []"))
+    ran = CommandLine(config, capsys)("doctor", "--json")
+    assert ran.code == 1
+    (found,) = [one for one in ran.json if one["verdict"] == "wrong"]
+    assert "'lead' is named in agent.toml, and nobody holds it; it owns the tasks" in found["found"]
+    assert found["mend"] == 'in lastmile.toml: [people.NAME] roles = ["lead"]'
+
+
 def test_doctor_names_a_missing_key(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +232,9 @@ def test_worker_with_a_bad_configuration_names_the_line(tmp_path: Path) -> None:
 def test_worker_serves_beside_a_broken_agent_and_says_so_and_drains(shop: Shop, tmp_path: Path) -> None:
     write_agent(tmp_path / "agents" / "broken", {"plan": PLAN})
     (tmp_path / "agents" / "broken" / "agent.toml").write_text("owner = 3\n")
+    write_agent(tmp_path / "agents" / "fine", {"plan": PLAN})
     config = write_config(tmp_path, shop.address)
+    config.write_text(config.read_text().replace('roles = ["lead"]', "roles = []"))
     log = tmp_path / "worker.log"
     with log.open("wb") as output:
         worker = subprocess.Popen([sys.executable, str(PROGRAM), "--config", str(config)], stderr=output)
@@ -232,6 +247,8 @@ def test_worker_serves_beside_a_broken_agent_and_says_so_and_drains(shop: Shop, 
     said = log.read_text()
     assert "agent.refused" in said
     assert "agent.toml:1: owner" in said
+    assert "owner.missing" in said
+    assert "Nobody holds the owner's role" in said
     assert "worker.draining" in said
     assert "worker.stopped" in said
 

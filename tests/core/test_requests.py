@@ -1,6 +1,7 @@
 """Requests of every kind: the ladder, doubts, a task that is stuck, questions."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -215,6 +216,27 @@ def test_only_the_owner_says_how_to_go_on(choice: str) -> None:
     story = stuck().say("answer", {"choice": choice, "by": "rob"})
     assert "may not answer" in story.state.unaccepted[-1]
     assert list(story.state.requests) == ["q1"]
+
+
+def _ownerless(**fields: Any) -> Story:
+    story = Story(people={}, ladder={"escalate_to": ()}, **fields).opened().plan(step("s1", "mail"), finish="ok")
+    return story.unknown("r1.s1")
+
+
+def test_doubt_of_a_role_that_nobody_holds_is_for_that_role_only_where_people_are_listed() -> None:
+    story = _ownerless(knows_people=True)
+    assert story.request.may_answer == ("leads",)
+    assert "Nobody holds the owner's role 'leads': give it to somebody in lastmile.toml" in story.request.note
+    story.say("answer", {"choice": "happened", "by": "sam"})
+    assert "leads may. Nobody holds the owner's role" in story.state.unaccepted[-1]
+    assert list(story.state.requests) == ["q1"]
+    assert story.say("answer", {"choice": "happened", "by": "leads"}).state.requests == {}
+
+
+def test_anybody_may_answer_where_nobody_is_listed_at_all() -> None:
+    story = _ownerless()
+    assert (story.request.may_answer, story.request.note) == ((), "")
+    assert story.say("answer", {"choice": "happened", "by": "sam"}).state.requests == {}
 
 
 def test_retry_of_no_progress_plans_again_and_may_bring_the_same_plan() -> None:
