@@ -50,7 +50,7 @@ def _open(state: TaskState, kind: RequestKind, **fields: Json) -> TaskState:
         **fields,
     )
     state = change(state, requests={**state.requests, request.id: request}, next_request=state.next_request + 1)
-    return tell(state, request, "opened", request.approvers or request.may_answer or (owner,))
+    return tell(state, request, "opened", request.asked)
 
 
 def approval(state: TaskState, step: Step, event: ApprovalNeeded) -> TaskState:
@@ -80,7 +80,7 @@ def _unreachable(state: TaskState, event: ApprovalNeeded) -> str:
     able = {name.strip().casefold() for name in event.may_answer} - {requester}
     if not event.approvers or len(able) >= event.quorum:
         return ""
-    way_out = "reject it" if event.may_answer else "cancel the task"
+    way_out = "reject it" if event.may_answer or event.may_reject else "cancel the task"
     return f"It needs {event.quorum} approvals, and only {len(able)} may give one: {way_out}, or change the rule."
 
 
@@ -170,7 +170,7 @@ def climb(state: TaskState) -> TaskState:
             state = _escalate(state, request)
         elif not request.reminded and request.remind_at is not None and request.remind_at <= state.now:
             state = _replace(state, request, reminded=True)
-            state = tell(state, request, "reminder", request.approvers or request.may_answer or (request.owner,))
+            state = tell(state, request, "reminder", request.asked)
     return state
 
 

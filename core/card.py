@@ -146,7 +146,8 @@ def paste(request: Request) -> tuple[str, str]:
     base: dict[str, Json] = {"by": "YOUR NAME", "request_id": request.id}
     match request.kind:
         case RequestKind.APPROVAL:
-            return "approve", json.dumps({**base, "digest": request.digest}, indent=1)
+            signal = "reject" if request.may_reject and not request.may_answer else "approve"
+            return signal, json.dumps({**base, "digest": request.digest}, indent=1)
         case RequestKind.QUESTION:
             return "answer", json.dumps({**base, "text": "..."}, indent=1)
     return "answer", json.dumps({**base, "choice": " | ".join(request.choices)}, indent=1)
@@ -154,7 +155,7 @@ def paste(request: Request) -> tuple[str, str]:
 
 def _how(request: Request) -> str:
     signal, data = paste(request)
-    other = "to refuse, choose `reject`" if request.kind is RequestKind.APPROVAL else ""
+    other = "to refuse, choose `reject`" if signal == "approve" else ""
     if request.kind in (RequestKind.OUTCOME, RequestKind.STUCK):
         other = "the choices are " + ", ".join(f"`{one}`" for one in request.choices)
     if request.kind is RequestKind.OUTCOME:

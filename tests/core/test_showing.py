@@ -100,6 +100,13 @@ def test_card_says_what_whom_until_when_and_how() -> None:
     assert story.say("approve", {**pasted, "by": "fay"}).state.requests == {}
 
 
+def test_card_of_an_approval_that_cannot_be_given_is_a_rejection_to_paste() -> None:
+    story = Story(spec={"requested_by": "fay"}).opened().plan(step("s1", "pay", cents=500), finish="ok")
+    shown = card(story.asks("r1.s1", approvers=("fay",), may_reject=("lea",)).state)
+    assert "choose `reject` and paste" in shown
+    assert "choose `approve`" not in shown
+
+
 def evil(story: Story) -> Story:
     """As much of everything as there can be, all of it hostile."""
     story.plan(*(step(f"s{n}", "pay", text=EVIL * 20) for n in range(1000)), finish=EVIL)
