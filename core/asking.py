@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from core import names
 from core.answers import CHOICES
+from core.budget import GRANTABLE
 from core.change import change, in_phase, put
 from core.messages import ApprovalNeeded, OutcomeUnknown
 from core.profile import EndStatus
@@ -106,7 +107,8 @@ def hold(state: TaskState, cause: str, reason: str) -> TaskState:
     """Stop planning and ask the owner how to go on."""
     failed = [step for step in in_phase(state, Phase.UNAVAILABLE) if not state.is_outdated]
     step = failed[-1] if failed else None
-    return stuck(change(state, stage=Stage.HELD), cause, reason, step)
+    raised = f"Every choice but `end` raises the limit {cause} by as much again." if cause in GRANTABLE else ""
+    return stuck(change(state, stage=Stage.HELD), cause, reason, step, note=raised)
 
 
 def hold_over(state: TaskState, reason: str, until: datetime) -> TaskState:
@@ -116,10 +118,13 @@ def hold_over(state: TaskState, reason: str, until: datetime) -> TaskState:
     return stuck(held, "budget", reason, resumes_at=until, expires_at=None, choices=("retry", "end"))
 
 
-def stuck(state: TaskState, cause: str, reason: str, step: Step | None = None, **fields: Json) -> TaskState:
+def stuck(
+    state: TaskState, cause: str, reason: str, step: Step | None = None, note: str = "", **fields: Json
+) -> TaskState:
     """Ask the owner how to go on with what does not go on by itself."""
     about = {"step": step.id, "tool": step.tool} if step else {}
-    people = {"may_answer": _owners(state), "note": _ownerless(state)}
+    note = " ".join(part for part in (note, _ownerless(state)) if part)
+    people = {"may_answer": _owners(state), "note": note}
     return _open(state, RequestKind.STUCK, cause=cause, reason=reason, **people, **about, **fields)
 
 
