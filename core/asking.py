@@ -13,6 +13,7 @@ from core.task import Closed, Ending, Phase, Request, RequestKind, Stage, Step, 
 from core.telling import tell, tell_owner
 
 _KEPT_CLOSED = 50
+_MOST_FAILURES, _MOST_TEXT = 5, 200  # of what went wrong before, and characters of each
 _SHORTEST_RUNG = timedelta(seconds=1)  # between two escalations, whatever the agent says
 
 
@@ -108,7 +109,16 @@ def hold(state: TaskState, cause: str, reason: str) -> TaskState:
     failed = [step for step in in_phase(state, Phase.UNAVAILABLE) if not state.is_outdated]
     step = failed[-1] if failed else None
     raised = f"Every choice but `end` raises the limit {cause} by as much again." if cause in GRANTABLE else ""
-    return stuck(change(state, stage=Stage.HELD), cause, reason, step, note=raised)
+    note = " ".join(part for part in (raised, _what_failed(state, reason)) if part)
+    return stuck(change(state, stage=Stage.HELD), cause, reason, step, note=note)
+
+
+def _what_failed(state: TaskState, reason: str) -> str:
+    """Name what went wrong since the last plan was taken up, besides the reason at hand ("" = nothing)."""
+    failed = in_phase(state, Phase.REFUSED, Phase.UNAVAILABLE)
+    steps = [": ".join(part for part in (f"{step.id} {step.tool}", step.code, step.message) if part) for step in failed]
+    others = [one[:_MOST_TEXT] for one in (*steps, *state.planning.faults) if one not in reason]
+    return f"What went wrong before: {'; '.join(others[:_MOST_FAILURES])}" if others else ""
 
 
 def hold_over(state: TaskState, reason: str, until: datetime) -> TaskState:

@@ -141,6 +141,15 @@ def test_card_and_views_hold_their_sizes_whatever_is_in_them() -> None:
     assert len(result_view(story.state).model_dump_json().encode()) < VIEW_BYTES
 
 
+def test_card_of_a_stuck_task_holds_its_size_whatever_failed() -> None:
+    story = Story(limits={"rounds": 1, "steps": 1000, "steps_per_plan": 1000, "parallel": 100}).opened()
+    story.plan(*(step(f"s{n}", "mail") for n in range(50)))
+    for name in list(story.state.steps):
+        story.refused(name, EVIL, EVIL * 40)
+    assert story.request.cause == "rounds"
+    assert len(card(story.state).encode()) < MAX_BYTES
+
+
 def test_requests_show_what_hides_in_arguments_and_facts() -> None:
     story = Story().opened().plan(step("s1", "pay"), finish="ok")
     story.asks("r1.s1", args={"to\u202e": ["a\u200bb"]}, facts={"x": "\x1b"}, reason="\u202e", hint="\u2028")
