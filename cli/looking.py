@@ -21,6 +21,7 @@ from cli.options import AsJson, ConfigPath, TaskId, word_option
 from cli.outcomes import Outcome
 from cli.runs import task_that_counts
 from cli.screen import ago, coloured
+from cli.settling import calls_in_doubt, lines_of
 from cli.stopping import show_stops
 from cli.task_view import ending
 from cli.tasks import NoWorker, Task
@@ -203,10 +204,12 @@ async def _show_running(desk: Desk, task_id: str) -> Exit:
         desk.screen.show(_table([known]))
         desk.screen.data(known)
         raise
-    desk.screen.show(seen.picture())
+    doubts = await calls_in_doubt(desk, task_id)
+    desk.screen.show(seen.picture(), *lines_of(doubts))
     if seen.status is not None:
         requests = [one.model_dump(mode="json") for one in seen.requests]
-        desk.screen.data({**seen.status.model_dump(mode="json"), "requests": requests, "result": None})
+        more = {"requests": requests, "in_doubt": doubts, "result": None}
+        desk.screen.data({**seen.status.model_dump(mode="json"), **more})
     return Exit.DONE
 
 

@@ -40,14 +40,16 @@ def call(key: str, task_id: str = "lost-1") -> Reservation:
     )
 
 
-async def sent(ledger: SqlLedger | MemoryLedger, reservation: Reservation) -> Row:
+async def sent(
+    ledger: SqlLedger | MemoryLedger, reservation: Reservation, lease: timedelta = -timedelta(minutes=1)
+) -> Row:
     """Leave a call behind as a worker does that is killed in mid-send."""
     task = await ledger.task(reservation.task_id)
     run = {"run_id": task.run_id if task else ""}
     claim = await ledger.claim(reservation.model_copy(update=run), timedelta(seconds=5))
     assert isinstance(claim, Claimed)
-    past = datetime.now(UTC) - timedelta(minutes=1)
-    marked = await ledger.mark(reservation.key, claim.row.fence, deadline=past, lease_until=past)
+    end = datetime.now(UTC) + lease
+    marked = await ledger.mark(reservation.key, claim.row.fence, deadline=end, lease_until=end)
     assert marked is not None
     return marked
 
@@ -160,6 +162,40 @@ def test_running_task_is_told_by_answer_not_by_settle(cli: CommandLine, shop: Sh
     cli("cancel", "asks-1")
     cli("watch", "asks-1")
     assert cli("settle", key, "write_off", "--by", "leo").code == 0
+
+
+def test_show_tells_how_often_a_call_in_doubt_was_sent_and_what_happens_next(cli: CommandLine, shop: Shop) -> None:
+    key = "0d" * 16
+    assert cli("run", "asker", "colour it", "--id", "asks-2").code == 0
+    until(cli, "asks-2", "AWAITING_PERSON")
+    assert cli("show", "asks-2", "--json").json["in_doubt"] == []
+
+    async def send_twice() -> int:
+        async with ledger_of(shop) as ledger:
+            reservation = call(key, "asks-2").model_copy(update={"effect": Effect.IDEMPOTENT})
+            long = timedelta(minutes=10)  # so that no worker looks after it meanwhile
+            first = await sent(ledger, reservation, long)
+            doubted = await ledger.doubt(key, first.fence, "no answer")
+            assert doubted is not None
+            end = datetime.now(UTC) + long
+            second = await ledger.resend(key, doubted.fence, deadline=end, lease_until=end)
+            assert second is not None
+            return second.fence
+
+    async def settle(fence: int) -> None:
+        async with ledger_of(shop) as ledger:
+            await ledger.settle(key, fence, Settlement(move=Move.SUCCEED, evidence=Evidence.ANSWER))
+
+    fence = asyncio.run(send_twice())
+    shown = cli("show", "asks-2").out
+    (told,) = cli("show", "asks-2", "--json").json["in_doubt"]
+    asyncio.run(settle(fence))
+    assert "r1.pay buy was sent 2 times, last " in shown
+    assert "its outcome is not known: it is sent again until" in shown
+    assert (told["key"], told["sends"]) == (key, 2)
+    assert "if no answer comes, a person is asked after that" in told["next"]
+    assert "its outcome is not known" not in cli("show", "asks-2").out
+    cli("cancel", "asks-2")
 
 
 @pytest.mark.parametrize(
