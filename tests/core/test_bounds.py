@@ -101,6 +101,13 @@ def test_large_results_count_before_the_next_prompt_is_paid_for() -> None:
     assert story.request.cause == "tokens"
 
 
+def test_scripted_model_is_held_by_what_it_may_answer_and_by_what_its_replies_declare() -> None:
+    story = Story(limits={"tokens": 600}, route=(Model(name="scripted:x"),), prompt_tokens=10_000).opened()
+    assert story.ids == ["plan:0"], "it has no prompt"
+    story.plan(step("s1"), usage=Usage(input_tokens=350), model="scripted:x").done("r1.s1")
+    assert story.request.cause == "tokens", "less than the shortest answer is left"
+
+
 def test_different_results_of_the_same_call_are_progress() -> None:
     story = Story(limits={"same_call": 2}).opened()
     story.plan(step("s1", x=1)).done("r1.s1", result=5).plan(step("s1", x=1)).done("r2.s1", result=6)
