@@ -19,6 +19,28 @@ from demo.child import free_port
 from tests.cli.conftest import PLAN, CommandLine, Shop, write_agent, write_config
 
 ROOT = PROGRAM.parent
+RETURNING = '''
+from pydantic import BaseModel
+from tools import Call, tool
+
+class Line(BaseModel):
+    what: str
+
+class Order(BaseModel):
+    id: str
+    lines: list[Line]
+    note: str | None = None
+
+@tool(effect="read")
+async def look_up(call: Call, what: str) -> Order:
+    """Look an order up."""
+    raise AssertionError
+
+@tool(effect="read")
+async def buy(call: Call, what: str, count: int) -> list[str]:
+    """Buy."""
+    raise AssertionError
+'''
 
 
 def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -34,6 +56,13 @@ def test_tools_shows_the_contracts(cli: CommandLine) -> None:
     assert contracts["buy"]["effect"] == "idempotent"
     assert contracts["buy"]["args_schema"]["required"] == ["what", "count"]
     assert "count: integer" in cli("tools", "shop").out
+
+
+def test_tools_shows_what_each_tool_returns(nowhere: CommandLine) -> None:
+    (nowhere.config.parent / "agents" / "shop" / "tools.py").write_text(RETURNING)
+    shown = nowhere("tools", "shop").out
+    returned = [line.split(None, 1)[1].strip() for line in shown.splitlines() if line.strip().startswith("returns")]
+    assert returned == ["id: string, lines: array of Line, note?: string or null", "array of string"]
 
 
 def test_tools_of_an_unknown_agent_are_refused(cli: CommandLine) -> None:
