@@ -7,7 +7,7 @@ import typer
 
 from cli.errors import Declined, Exit
 from cli.opening import Desk, at_the_desk
-from cli.options import AsJson, By, ConfigPath, TaskId, parse_json, parse_pairs, read_file
+from cli.options import AsJson, By, ConfigPath, Pairs, TaskId, parse_json, parse_pairs, read_file
 from core.answers import Misfit
 from core.errors import CallerError
 from core.people import Amendment, Remark
@@ -34,15 +34,16 @@ def amend(
     task_id: TaskId,
     *,
     goal: Annotated[str | None, typer.Option("--goal", help="What is wanted now.")] = None,
-    pairs: Annotated[
-        list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="Replaces the inputs.")
-    ] = None,
-    inputs: Annotated[Path | None, typer.Option("--inputs", metavar="FILE.json", help="The same, from a file.")] = None,
+    pairs: Pairs = None,
+    inputs: Annotated[Path | None, typer.Option("--inputs", metavar="FILE.json", help="Inputs from a file.")] = None,
     by: By = "",
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is wanted: open approvals are withdrawn, and the task plans again from what is done already."""
+    """Change what is wanted: open approvals are withdrawn, and the task plans again from what is done already.
+
+    Inputs that are given replace all there were.
+    """
     wish: dict[str, Json] = {"by": by}
     if goal is not None:
         wish["goal"] = goal
