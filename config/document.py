@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from config.lines import Place, find_line
 from core.errors import ConfigError
@@ -22,6 +23,7 @@ _EXPECTED = {
     "dict_type": "expected a table",
     "model_type": "expected a table",
     "too_short": "expected at least one",
+    "string_type": "expected some text",
     "string_too_short": "expected some text",
 }
 _NO_KEYS = frozenset({"[key]", "[array]", "[table]"})
@@ -115,10 +117,18 @@ def explain(error: ValidationError, record: type[BaseModel]) -> Iterable[tuple[P
                 yield (*above, key), f"unknown key{suggest(str(key), _keys_at(record, above))}"
             case "missing":
                 yield place, "is required and missing"
+            case "too_short" if detail["input"]:
+                continue  # pydantic counts those that are right; the others are named themselves
+            case "value_error" if isinstance(detail["input"], dict | list):
+                yield place, _expected(detail)  # a table where one belongs: what it says is wrong, not what it is
             case _:
-                expected = _EXPECTED.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
-                expected = expected.replace("Input should be", "expected", 1)
+                expected = _expected(detail)
                 yield place, expected + _found(place, detail["input"], expected)
+
+
+def _expected(detail: ErrorDetails) -> str:
+    expected = _EXPECTED.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
+    return expected.replace("Input should be", "expected", 1)
 
 
 def suggest(word: str, known: Sequence[str]) -> str:
