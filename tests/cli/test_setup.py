@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -110,6 +111,38 @@ def test_doctor_names_a_missing_key(
     ran = CommandLine(write_config(tmp_path, shop.address), capsys)("doctor")
     assert ran.code == 1
     assert "set OPENAI_API_KEY" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict", "found"),
+    [
+        ("{", "wrong", "script.json is not JSON"),
+        (
+            '{"replies": [{}]}',
+            "wrong",
+            'script.json is wrong: at replies/0: Value error, expected exactly one of "plan"',
+        ),
+        (None, "wrong", "there is no script"),
+        (json.dumps({"replies": [{"plan": PLAN}]}).replace("look_up", "lookup"), "warning", "did you mean 'look_up'?"),
+        ('{"replies": [{"plan": {"steps": [7, {"tool": "sell"}]}}]}', "warning", "known are: look_up, buy"),
+    ],
+)
+def test_doctor_names_a_script_that_cannot_be_played(
+    nowhere: CommandLine, script: str | None, verdict: str, found: str
+) -> None:
+    file = nowhere.config.parent / "agents" / "shop" / "script.json"
+    file.unlink() if script is None else file.write_text(script)
+    said = [one for one in nowhere("doctor", "--json").json if one["check"] == "agent shop"]
+    assert [one["verdict"] for one in said if found in one["found"]] == [verdict]
+    assert any("plans with scripted:" in one["found"] for one in said) is (verdict == "warning")
+
+
+def test_doctor_names_a_folder_of_scripts_without_any(nowhere: CommandLine) -> None:
+    file = nowhere.config.parent / "agents" / "shop" / "script.json"
+    file.unlink()
+    file.mkdir()
+    said = [one["verdict"] for one in nowhere("doctor", "--json").json if "holds no script" in one["found"]]
+    assert said == ["wrong"]
 
 
 def test_doctor_names_a_ledger_that_cannot_be_written(
