@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +21,6 @@ from cli.errors import Exit, Unreachable, explain
 from cli.opening import leave
 from cli.options import AsJson, ConfigPath
 from cli.screen import Screen
-from cli.scripts import read_scripts, unknown_tools
 from cli.stopping import start_command
 from config.document import suggest
 from config.routes import queue_of
@@ -32,11 +31,6 @@ from core.ports import Agent
 from core.receipts import Row, RowState, Stop
 from core.record import Record
 from core.spending import Breaker
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from llm.scripted import Script
 
 
 class Verdict(StrEnum):
@@ -156,7 +150,7 @@ def _route(agent: Agent, settings: Settings, environ: Mapping[str, str]) -> Iter
     for model in dict.fromkeys(chain(agent.profile.route, *agent.profile.routes.values())):
         try:
             planners.get(model.name)
-            yield from _scripts(agent, read_scripts(model.name))
+            yield from _scripts(agent, planners.scripts(model.name))
         except PlannerDown as error:
             problems[model.name] = str(error)
     usable = [one.name for one in agent.profile.route if one.name not in problems]
@@ -169,10 +163,10 @@ def _route(agent: Agent, settings: Settings, environ: Mapping[str, str]) -> Iter
         yield Finding(check=f"agent {agent.name}", verdict=Verdict.OK, found=f"plans with {', then '.join(usable)}")
 
 
-def _scripts(agent: Agent, scripts: "Mapping[Path, Script]") -> Iterator[Finding]:
+def _scripts(agent: Agent, scripts: Mapping[Path, Sequence[str]]) -> Iterator[Finding]:
     known = [name for name, tool in agent.tools.items() if tool.contract.undoes is None]
-    for file, script in scripts.items():
-        for name in unknown_tools(script, known):
+    for file, names in scripts.items():
+        for name in (one for one in names if one not in known):
             found = f"{file} plans with the tool {name!r}, which the agent has not{suggest(name, known)}"
             mend = "name a tool that `starter.py tools` shows; such a plan is refused"
             yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)

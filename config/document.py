@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from config.lines import Place, find_line
 from core.errors import ConfigError
@@ -120,14 +119,17 @@ def explain(error: ValidationError, record: type[BaseModel]) -> Iterable[tuple[P
             case "too_short" if detail["input"]:
                 continue  # pydantic counts those that are right; the others are named themselves
             case "value_error" if isinstance(detail["input"], dict | list):
-                yield place, _expected(detail)  # a table where one belongs: what it says is wrong, not what it is
+                yield (
+                    place,
+                    _expected(detail["type"], detail["msg"]),
+                )  # a table where one belongs: what it says is wrong, not what it is
             case _:
-                expected = _expected(detail)
+                expected = _expected(detail["type"], detail["msg"])
                 yield place, expected + _found(place, detail["input"], expected)
 
 
-def _expected(detail: ErrorDetails) -> str:
-    expected = _EXPECTED.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
+def _expected(kind: str, message: str) -> str:
+    expected = _EXPECTED.get(kind) or message.removeprefix("Value error, ")
     return expected.replace("Input should be", "expected", 1)
 
 

@@ -141,7 +141,7 @@ def test_doctor_names_a_folder_of_scripts_without_any(nowhere: CommandLine) -> N
     file = nowhere.config.parent / "agents" / "shop" / "script.json"
     file.unlink()
     file.mkdir()
-    said = [one["verdict"] for one in nowhere("doctor", "--json").json if "holds no script" in one["found"]]
+    said = [one["verdict"] for one in nowhere("doctor", "--json").json if "folder of scripts" in one["found"]]
     assert said == ["wrong"]
 
 
