@@ -4,6 +4,11 @@
 A second signal ends it at once; what was under way is then settled by the next worker.
 """
 
+from cli.interrupts import leave_on_interrupt
+
+if __name__ == "__main__":
+    leave_on_interrupt()  # until `serve` hears signals there is nothing to drain
+
 import argparse
 import asyncio
 import hashlib
