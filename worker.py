@@ -4,6 +4,11 @@
 A second signal ends it at once; what was under way is then settled by the next worker.
 """
 
+from cli.interrupts import leave_on_interrupt
+
+if __name__ == "__main__":
+    leave_on_interrupt()  # until `serve` hears signals there is nothing to drain
+
 import argparse
 import asyncio
 import hashlib
@@ -153,6 +158,9 @@ def _load_agents(settings: Settings, environ: Mapping[str, str]) -> AgentFolders
     agents, log = load_agents(settings, environ), structlog.get_logger()
     for name, problem in agents.problems():
         log.error("agent.refused", agent=name, problem=problem)
+    for profile in (agents.get(name).profile for name in agents.names()):
+        if profile.lacks_owner:
+            log.error("owner.missing", agent=profile.agent, problem=profile.owner_lacking)
     if not agents.names():
         log.error("agent.none_loaded", folders=[str(folder) for folder in settings.agents])
     return agents

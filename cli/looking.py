@@ -1,9 +1,7 @@
 """ls, show, watch: where tasks stand. The inbox is a query on Temporal's visibility, not another database."""
 
 import asyncio
-from collections.abc import Iterable
 from datetime import datetime
-from itertools import chain
 from typing import Annotated
 
 import typer
@@ -21,6 +19,7 @@ from cli.options import AsJson, ConfigPath, TaskId, word_option
 from cli.outcomes import Outcome
 from cli.runs import task_that_counts
 from cli.screen import ago, coloured
+from cli.settling import calls_in_doubt, lines_of
 from cli.stopping import show_stops
 from cli.task_view import ending
 from cli.tasks import NoWorker, Task
@@ -34,6 +33,8 @@ _STATUS = SearchAttributeKey.for_keyword(names.STATUS_ATTRIBUTE)
 _AGENT = SearchAttributeKey.for_keyword(names.AGENT_ATTRIBUTE)
 _WAITING_FOR = SearchAttributeKey.for_keyword_list(names.WAITING_FOR_ATTRIBUTE)
 _WAITING_SINCE = SearchAttributeKey.for_datetime(names.WAITING_SINCE_ATTRIBUTE)
+_PAGE = 1_000
+"""Runs that the server is asked for at once; a task may have had many."""
 
 
 class Listed(Record):
@@ -109,26 +110,32 @@ async def list_tasks(desk: Desk, wanted: Wanted, limit: int) -> list[Listed]:
     Where the server does not know our search attributes, each of the newest tasks is asked.
     """
     try:
-        found = [await _query(desk, query, limit) for query in (wanted.query(is_waiting=True), wanted.query())]
-        return _waiting_first(chain(*found))[:limit]
+        waiting = await _query(desk, wanted.query(is_waiting=True), limit)
+        return _waiting_first(waiting | await _query(desk, wanted.query(), limit))[:limit]
     except RPCError as error:
         if error.status is not RPCStatusCode.INVALID_ARGUMENT:
             raise
-    plain = desk.client.list_workflows(f"WorkflowType = '{names.WORKFLOW}'", limit=limit)
-    listed = await asyncio.gather(*[_asked(desk, _listed(one)) async for one in plain])
-    return _waiting_first(one for one in listed if wanted.fits(one))
+    plain = await _query(desk, f"WorkflowType = '{names.WORKFLOW}'", limit)
+    listed = await asyncio.gather(*[_asked(desk, one) for one in plain.values()])
+    return _waiting_first({one.task_id: one for one in listed if wanted.fits(one)})
 
 
-async def _query(desk: Desk, query: str, limit: int) -> list[Listed]:
-    return [_listed(one) async for one in desk.client.list_workflows(query, limit=limit)]
+async def _query(desk: Desk, query: str, limit: int) -> dict[str, Listed]:
+    """Return tasks by id, newest first, each by one of its runs."""
+    tasks: dict[str, Listed] = {}
+    async for run in desk.client.list_workflows(query, page_size=min(limit, _PAGE)):
+        one = _listed(run)
+        if len(tasks) == limit and one.task_id not in tasks:
+            break
+        newer = tasks.setdefault(one.task_id, one)
+        if newer.ended_at is not None and not newer.agent and one.agent:
+            tasks[one.task_id] = one  # the newer one was refused, since the id had run before
+    return tasks
 
 
-def _waiting_first(found: Iterable[Listed]) -> list[Listed]:
-    """Keep each run once, as it was seen first, and the order among those that wait and among the others."""
-    runs: dict[tuple[str, datetime], Listed] = {}
-    for one in found:
-        runs.setdefault((one.task_id, one.started_at), one)
-    return sorted(runs.values(), key=lambda one: not one.waiting_for)
+def _waiting_first(tasks: dict[str, Listed]) -> list[Listed]:
+    """Keep the order among those that wait and among the others."""
+    return sorted(tasks.values(), key=lambda one: not one.waiting_for)
 
 
 def _listed(found: WorkflowExecution) -> Listed:
@@ -203,10 +210,12 @@ async def _show_running(desk: Desk, task_id: str) -> Exit:
         desk.screen.show(_table([known]))
         desk.screen.data(known)
         raise
-    desk.screen.show(seen.picture())
+    doubts = await calls_in_doubt(desk, task_id)
+    desk.screen.show(seen.picture(), *lines_of(doubts))
     if seen.status is not None:
         requests = [one.model_dump(mode="json") for one in seen.requests]
-        desk.screen.data({**seen.status.model_dump(mode="json"), "requests": requests, "result": None})
+        more = {"requests": requests, "in_doubt": doubts, "result": None}
+        desk.screen.data({**seen.status.model_dump(mode="json"), **more})
     return Exit.DONE
 
 
