@@ -34,6 +34,7 @@ from cli.errors import Exit, explain
 from cli.leaving import leave_process
 from cli.log_output import LogOutput
 from config.agents import AgentFolders, load_agents
+from config.pinning import meaning_of, pin_first_use
 from config.routes import queue_of
 from config.settings import Settings, load
 from core.ports import Agents, Notifier
@@ -73,7 +74,7 @@ async def open_runtime(settings: Settings, environ: Mapping[str, str]) -> AsyncI
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(settings.ledger))
         client = await connect(settings)
-        agents = _load_agents(settings, environ)
+        agents = await _load_agents(settings, environ)
         stack.push_async_callback(agents.aclose)
         transactions = ToolDatabases(environ)
         stack.push_async_callback(transactions.close)
@@ -153,9 +154,14 @@ def _notifiers(settings: Settings) -> Sequence[Notifier]:
     return [*([WebhookNotifier(webhook)] if webhook else []), LogNotifier()]
 
 
-def _load_agents(settings: Settings, environ: Mapping[str, str]) -> AgentFolders:
+async def _load_agents(settings: Settings, environ: Mapping[str, str]) -> AgentFolders:
     """A broken folder stops nobody else, but it is not passed over in silence."""
-    agents, log = load_agents(settings, environ), structlog.get_logger()
+    log = structlog.get_logger()
+    pinned = await pin_first_use(settings, environ)
+    for one in pinned.first:
+        fields = {"agent": one.agent, "server": one.server, "tools": list(one.tools), "file": str(one.file)}
+        log.warning("tools.pinned_unread", **fields, left_out=dict(one.left_out), meaning=meaning_of(one))
+    agents = load_agents(settings, environ, pinned.failed)
     for name, problem in agents.problems():
         log.error("agent.refused", agent=name, problem=problem)
     for profile in (agents.get(name).profile for name in agents.names()):

@@ -1,10 +1,11 @@
-"""tools --accept, --compare: what MCP servers say about their tools, against what was accepted in tools.lock."""
+"""tools, with --accept and --compare: what MCP servers say about their tools, against what tools.lock holds."""
 
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import unified_diff
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -22,11 +23,9 @@ if TYPE_CHECKING:
 
 def ask_servers(settings: Settings, agent: str, screen: Screen, *, is_accepted: bool) -> None:
     """Ask the servers, show what is new, and pin it when it `is_accepted`; else a difference ends with exit code 1."""
-    import structlog  # noqa: PLC0415 - only this verb of the command line runs what logs
-
     from config import mcp_servers  # noqa: PLC0415 - loads what speaks with servers
 
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # else it is between the lines of the result
+    _silence()
     said = asyncio.run(mcp_servers.ask_servers(settings, agent, os.environ))
     screen.show(*(line for one in said for line in _lines(one)))
     screen.data([_plain(one) for one in said])
@@ -35,6 +34,26 @@ def ask_servers(settings: Settings, agent: str, screen: Screen, *, is_accepted: 
         screen.show(Text(f"accepted: {path}; keep it under version control, and start the workers anew"))
     elif any(one.difference for one in said):
         raise typer.Exit(Exit.NO)
+
+
+def pin_unknown(settings: Settings, agent: str, screen: Screen) -> Mapping[tuple[Path, str], str]:
+    """Pin what nothing is pinned of, and say so; return why a server could not be pinned."""
+    from config import pinning  # noqa: PLC0415 - loads what speaks with servers
+
+    _silence()
+    pinned = asyncio.run(pinning.pin_first_use(settings, os.environ, agent))
+    for one in pinned.first:
+        names = ", ".join(visible(name) for name in one.tools)
+        screen.show(Text.assemble(("pinned at first use: ", "bold yellow"), f"{names} of {one.server}, in {one.file}"))
+        screen.show(Text(f"{pinning.meaning_of(one)}\n", style="yellow"))
+    return pinned.failed
+
+
+def _silence() -> None:
+    """Keep logs from between the lines of the result."""
+    import structlog  # noqa: PLC0415 - only this verb of the command line runs what logs
+
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
 
 
 def _plain(said: "Said") -> dict[str, Json]:

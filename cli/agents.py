@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from cli.accepting import ask_servers
+from cli.accepting import ask_servers, pin_unknown
 from cli.options import AsJson, ConfigPath
 from cli.screen import Screen, as_text, grid, span
 from config.settings import load
@@ -38,7 +38,7 @@ def tools(
     from config.agents import load_agents  # noqa: PLC0415 - loading agents imports their tools' libraries
     from config.mcp_servers import hints_of  # noqa: PLC0415 - as above
 
-    found = load_agents(settings).get(agent)
+    found = load_agents(settings, unpinned=pin_unknown(settings, agent, screen)).get(agent)
     contracts = [(tool.contract, hints_of(tool)) for tool in found.tools.values()]
     screen.show(*(_picture(*one) for one in contracts))
     screen.data([_plain(*one) for one in contracts])

@@ -75,7 +75,8 @@ def hint(settings: Settings, address: str, config: Path | None) -> str:
     """Say what can be typed in another terminal, which knows nothing of this one's variables and options."""
     from config.agents import load_agents  # noqa: PLC0415 - loading agents imports their tools' libraries
 
-    agents = [name for name in load_agents(settings).names() if name != _OF_DEMO]
+    found = load_agents(settings)
+    agents = [name for name in (*found.names(), *found.waiting()) if name != _OF_DEMO]
     if not agents:
         return 'python starter.py demo; or an agent of your own: "Write an agent" in README.md'
     named = config or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)

@@ -102,7 +102,10 @@ def _agents(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
 
     agents = load_agents(settings)
     for name, problem in agents.problems():
-        yield Finding(check=f"agent {name}", verdict=Verdict.WRONG, found=problem, mend="mend what the lines name")
+        verdict, mend = Verdict.WRONG, "mend what the lines name"
+        if name in agents.waiting():
+            verdict, mend = Verdict.WARNING, "start a worker; or accept it before, which is what production wants"
+        yield Finding(check=f"agent {name}", verdict=verdict, found=problem, mend=mend)
     if not agents.names() and not agents.problems():
         folders = ", ".join(map(str, settings.agents))
         mend = "make a folder with agent.toml in it (README, Writing an agent)"
@@ -114,6 +117,7 @@ def _agents(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         yield from _people(agent)
         yield from _databases(agent, environ)
         yield from _sources(agent)
+        yield from _unread(agent, settings)
         yield from _route(agent, settings, environ)
 
 
@@ -135,6 +139,15 @@ def _sources(agent: Agent) -> Iterator[Finding]:
             found = f"its tools of {source.name!r} need {name}, which is not set here"
             mend = f"set {name} in the worker's environment"
             yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)
+
+
+def _unread(agent: Agent, settings: Settings) -> Iterator[Finding]:
+    from config.mcp_servers import unread_servers  # noqa: PLC0415 - loads what speaks with servers
+
+    for server in unread_servers(settings, agent.name):
+        found = f"tools of {server!r} were pinned in tools.lock at first use, and nobody has accepted them"
+        mend = f"read them (python starter.py tools {agent.name}), accept them (--accept), and commit tools.lock"
+        yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)
 
 
 def _databases(agent: Agent, environ: Mapping[str, str]) -> Iterator[Finding]:

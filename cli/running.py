@@ -129,7 +129,9 @@ def require_agent(settings: Settings, agent: str) -> None:
     from config.agents import load_agents  # noqa: PLC0415 - loading agents imports their tools' libraries
 
     if any(folder.is_dir() for folder in settings.agents):
-        load_agents(settings).get(agent)
+        agents = load_agents(settings)
+        if agent not in agents.waiting():  # the worker pins what it waits for, or says why not
+            agents.get(agent)
 
 
 async def _require_same_wish(task: Task, spec: TaskSpec) -> None:

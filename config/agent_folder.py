@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 from config.agent_file import NAME, AgentFile
 from config.document import Document, read_document, read_text, suggest, together
@@ -20,10 +21,11 @@ from core.profile import Ladder, Limits, Profile
 from policy.conditions import Conditions
 from policy.expression import ExpressionFaults
 from policy.rules import Rule, Rules
-from tools.mcp.pins import Pin, read_lock
+from tools.mcp.lock import read_lock
+from tools.mcp.pins import Pin
 from tools.mcp.server import Server
 from tools.mcp.session import Sessions
-from tools.mcp.source import ServerSource, build_offer
+from tools.mcp.source import ServerSource, build_offer, not_pinned
 from tools.mcp.tables import ServerTable
 from tools.mcp.tool import McpTool
 from tools.registry import fallback_fault, load_tools
@@ -32,29 +34,45 @@ _RULES_TOKENS = 2_000
 """What the rules of planning and the schema of a plan add to every prompt (4,700 characters)."""
 
 
-def load_agent(folder: Path, settings: Settings, sessions: Sessions | None = None) -> Agent:
+class NotPinned(ConfigError):
+    """All that is wrong with an agent is that tools of a server are not pinned yet."""
+
+
+def load_agent(
+    folder: Path,
+    settings: Settings,
+    sessions: Sessions | None = None,
+    unpinned: Mapping[tuple[Path, str], str] = MappingProxyType({}),
+) -> Agent:
     """Load the agent in a folder; its name is that of the folder. Raises ConfigError with all faults that show.
 
     `sessions`: through which tools of MCP servers are called, by default the agent's own; none is begun here.
+    `unpinned`: why a worker could not pin a server's tools (`pinning.Pinned.failed`). NotPinned when that, or that no
+    worker has been there yet, is all that is wrong.
     """
     document = read_document(folder / NAME)
-    file = document.parse(AgentFile)
-    build = _Build(folder, document, file, settings, sessions or Sessions(os.environ))
-    return build.agent()
+    return _Build(folder, document, settings, sessions or Sessions(os.environ), unpinned).agent()
 
 
 class _Build:
     """Gathers the parts of one agent, and the faults in them, so that one run shows them all."""
 
     def __init__(
-        self, folder: Path, document: Document, file: AgentFile, settings: Settings, sessions: Sessions
+        self,
+        folder: Path,
+        document: Document,
+        settings: Settings,
+        sessions: Sessions,
+        unpinned: Mapping[tuple[Path, str], str],
     ) -> None:
         self._name = folder.name
         self._folder = folder
         self._document = document
-        self._file = file
+        self._file = document.parse(AgentFile)
         self._settings = settings
         self._sessions = sessions
+        self._unpinned = unpinned
+        self._waiting: list[str] = []
         self._faults: list[str] = []
         self._sources: list[ToolSource] = []
 
@@ -65,7 +83,9 @@ class _Build:
         rules, done = self._rules(), self._done()
         self._check_rules(tools)
         if self._faults or rules is None or done is None:
-            raise together(self._faults)
+            raise together([*self._faults, *self._waiting])
+        if self._waiting:
+            raise NotPinned("\n".join(self._waiting))
         contracts = [tool.contract for tool in tools.values() if tool.contract.undoes is None]
         profile = self._profile(routes, _tokens(instructions, contracts), _high_stakes(self._file.policy, tools))
         return Agent(
@@ -83,14 +103,15 @@ class _Build:
     def _tools(self) -> Mapping[str, Tool]:
         try:
             own = load_tools(self._name, self._folder, self._file.tools, self._settings.folder)
-            pins = read_lock(self._folder) if self._file.mcp else {}
+            pins = read_lock(self._folder).servers if self._file.mcp else {}
         except ConfigError as error:
             self._faults.append(str(error))
             return {}
         tools: dict[str, Tool] = {**own}
         for number, table in enumerate(self._file.mcp):
             self._add_server(number, table, pins.get(table.name), tools)
-        self._check_fallbacks(tools)
+        if not self._waiting:
+            self._check_fallbacks(tools)
         return tools
 
     def _add_server(
@@ -98,6 +119,9 @@ class _Build:
     ) -> None:
         server = Server(table, self._folder.absolute())
         self._sources.append(ServerSource(server, self._sessions.environ))
+        if pins is None:
+            self._not_pinned(number, table)
+            return
         offer = build_offer(self._name, server, pins, self._sessions.of(server))
         self._faults.extend(
             self._document.fault(("mcp", number, *fault.place), fault.problem) for fault in offer.faults
@@ -107,6 +131,11 @@ class _Build:
             if tools.setdefault(name, tool) is not tool:
                 problem = f"there is another tool called {name} ({tools[name]!r}); give a prefix"
                 self._faults.append(self._document.fault(("mcp", number, "prefix"), problem))
+
+    def _not_pinned(self, number: int, table: ServerTable) -> None:
+        fault = not_pinned(self._name, table, self._unpinned.get((self._folder.absolute(), table.name), ""))
+        text = self._document.fault(("mcp", number, *fault.place), fault.problem)
+        (self._faults if table.pinned else self._waiting).append(text)
 
     def _check_fallbacks(self, tools: Mapping[str, Tool]) -> None:
         """Check those of servers' tools; a tool in Python names another one in Python."""
@@ -157,7 +186,7 @@ class _Build:
 
     def _check_rules(self, tools: Mapping[str, Tool]) -> None:
         for number, rule in enumerate(self._file.policy):
-            if tools and not _is_pattern(rule.tool) and rule.tool not in tools:
+            if tools and not self._waiting and not _is_pattern(rule.tool) and rule.tool not in tools:
                 problem = f"there is no tool {rule.tool!r}{suggest(rule.tool, list(tools))}"
                 self._faults.append(self._document.fault(("policy", number, "tool"), problem))
             self._check_quorum(number, rule)

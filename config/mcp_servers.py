@@ -1,6 +1,6 @@
 """What an agent's MCP servers say about their tools now, beside what was accepted in its tools.lock.
 
-The only place outside calls that starts servers; nothing is accepted unless somebody asks for it.
+Nothing is accepted here unless somebody asks for it; pinning.py pins what nothing is known of yet.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from config.settings import Settings
 from core.errors import CallerError
 from core.ports import Tool
 from core.record import Json
-from tools.mcp.pins import Difference, Pin, compare, read_lock, write_lock
+from tools.mcp.lock import read_lock, write_lock
+from tools.mcp.pins import Difference, Pin, compare
 from tools.mcp.server import Server
 from tools.mcp.session import Sessions
 from tools.mcp.tool import McpTool
@@ -35,7 +36,7 @@ async def ask_servers(settings: Settings, agent: str, environ: Mapping[str, str]
     """Start or call every server of an agent, and compare. Raises CallerError, ConfigError, or NotSent."""
     folder = find_folder(settings, agent)
     servers = _servers(folder, agent)
-    accepted = read_lock(folder)
+    accepted = read_lock(folder).servers
     sessions = Sessions(environ)
     try:
         said = await asyncio.gather(*(_ask(server, sessions) for server in servers))
@@ -54,6 +55,11 @@ def accept(settings: Settings, agent: str, said: Sequence[Said]) -> Path:
     return write_lock(find_folder(settings, agent), pins)
 
 
+def unread_servers(settings: Settings, agent: str) -> Sequence[str]:
+    """Name the servers whose tools were pinned at first use, and that nobody has accepted since. Raises ConfigError."""
+    return sorted(read_lock(find_folder(settings, agent)).unread)
+
+
 def hints_of(tool: Tool) -> Mapping[str, Json]:
     """Return what its server hints about the effect of a tool: to be shown, never believed."""
     return tool.terms.accepted.pin.annotations if isinstance(tool, McpTool) else {}
@@ -67,8 +73,7 @@ def _servers(folder: Path, agent: str) -> Sequence[Server]:
 
 
 async def _ask(server: Server, sessions: Sessions) -> Mapping[str, Pin]:
-    patience = server.table.start_timeout.total_seconds() + 1
-    return await sessions.of(server).tools(patience)
+    return await sessions.of(server).tools(server.patience)
 
 
 def _usable(said: Said) -> Mapping[str, Pin]:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from cli.worker_process import PROGRAM, running_worker
 from config.settings import load
 from demo.child import free_port
 from tests.cli.conftest import PLAN, CommandLine, Shop, write_agent, write_config
+from tests.tools.mcp.desk import Desk
 
 ROOT = PROGRAM.parent
 RETURNING = '''
@@ -341,6 +343,21 @@ async def test_worker_registers_the_search_attributes_that_are_missing(tmp_path:
                 assert (await handle.result())["status"] == "COMPLETED"
             failed = [event async for event in handle.fetch_history_events() if "TaskFailed" in str(event)]
             assert failed == []
+
+
+async def test_workers_that_start_at_once_pin_a_server_once_and_say_so(shop: Shop, tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    config = write_config(tmp_path, shop.address)
+    config.write_text(config.read_text().replace("[temporal]", '[temporal]\ntask_queue = "of-its-own"'))
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    workers = [running_worker(config, log, os.environ) for log in logs]
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(stack.enter_async_context(one) for one in workers))
+    said = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    [pinned] = [line for line in said if line["event"] == "tools.pinned_unread"]
+    assert (pinned["level"], pinned["agent"], pinned["server"]) == ("warning", "desk", "shop")
+    assert (pinned["tools"], pinned["file"]) == (["pay", "find-payment", "say"], str(desk.folder / "tools.lock"))
+    assert [line["agents"] for line in said if line["event"] == "worker.started"] == [["desk"], ["desk"]]
 
 
 def test_dev_serves_until_it_is_told_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

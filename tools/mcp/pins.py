@@ -1,26 +1,17 @@
-"""``tools.lock``: what the servers of an agent say about their tools, as somebody accepted it.
+"""What the servers of an agent say about their tools, as it was pinned in its tools.lock (lock.py).
 
 A server that changes what it says stops exactly the tool that it changed until that was read and accepted too: a
 description is text in the planner's prompt, and a schema is what its calls are checked by. The file belongs beside
 agent.toml and under version control. It also lets agents load without starting any server.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from pydantic import ValidationError
-
-from core.errors import ConfigError
 from core.names import NotCanonical, digest
 from core.record import Json, Record
 from tools.mcp.schemas import problem_with
 
-NAME = "tools.lock"
-
-_VERSION = 1
-_LARGEST = 16 * 1024 * 1024  # bytes of a file
 _LONGEST = 16_000  # characters of a description
 _NAME = 128  # characters; the specification's limit (2025-11-25, server/tools)
 
@@ -92,72 +83,3 @@ def compare(accepted: Mapping[str, Pin], said: Sequence[Pin]) -> Difference:
         gone=tuple(name for name in before if name not in now),
         unusable=unusable,
     )
-
-
-Pins = Mapping[str, Mapping[str, Pin]]
-"""By server, by the server's name of the tool."""
-
-
-def read_lock(folder: Path) -> Pins:
-    """Read what was accepted; nothing when there is no file. Raises ConfigError for one that was changed by hand."""
-    path = folder / NAME
-    try:
-        body = path.read_bytes()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        return _parse(body)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
-        raise ConfigError(
-            f"{path}: {_why(error)}; accept the tools anew: python starter.py tools AGENT --accept"
-        ) from error
-
-
-def write_lock(folder: Path, pins: Pins) -> Path:
-    """Write what is accepted from now on: sorted, one tool after the other, so that a change is readable as a diff."""
-    servers = {
-        server: {name: _entry(pin) for name, pin in sorted(tools.items())} for server, tools in sorted(pins.items())
-    }
-    text = json.dumps({"version": _VERSION, "servers": servers}, indent=1, ensure_ascii=False) + "\n"
-    path = folder / NAME
-    temporary = path.with_suffix(".lock.new")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
-    return path
-
-
-def _entry(pin: Pin) -> dict[str, Json]:
-    return {"digest": pin.digest, **pin.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)}
-
-
-class _BadLock(ValueError):
-    """What a lock file holds is not what was written."""
-
-
-def _parse(body: bytes) -> Pins:
-    if len(body) > _LARGEST:
-        raise _BadLock(f"has {len(body):,} bytes, and at most {_LARGEST:,} are read")
-    data = json.loads(body)
-    if not isinstance(data, dict) or data.get("version") != _VERSION or not isinstance(data.get("servers"), dict):
-        raise _BadLock(f"is no lock file of version {_VERSION}")
-    return {
-        server: {name: _pin(name, entry) for name, entry in tools.items()} for server, tools in data["servers"].items()
-    }
-
-
-def _pin(name: str, entry: Mapping[str, Json]) -> Pin:
-    pin = Pin.model_validate({**entry, "name": name})
-    if problem := pin.problem():
-        raise _BadLock(f"tool {name!r:.140}: {problem}")
-    if pin.digest != entry.get("digest"):
-        raise _BadLock(f"tool {name!r:.140} was changed by hand (its digest does not fit)")
-    return pin
-
-
-def _why(error: Exception) -> str:
-    return str(error) if isinstance(error, _BadLock) else f"is damaged ({type(error).__name__})"

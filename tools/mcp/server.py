@@ -30,6 +30,11 @@ class Server:
         where = str(self.folder) if self._is_of_folder else ""
         return repr((where, table.command, table.url, sorted(table.env.items()), sorted(table.headers.items())))
 
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for its list of tools: a little longer than it may take to start."""
+        return self.table.start_timeout.total_seconds() + 1
+
     def program(self, environ: Mapping[str, str]) -> Program:
         """Say what to start. It inherits only what programs need everywhere: no secret of the worker.
 

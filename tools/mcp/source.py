@@ -44,12 +44,18 @@ class Offer:
     undos: Mapping[str, UndoByTool] = field(default_factory=dict)
 
 
-def build_offer(agent: str, server: Server, pins: Mapping[str, Pin] | None, session: Session) -> Offer:
-    """Build the tools. `pins`: what was accepted, by the server's names; None = nobody accepted anything yet."""
-    if pins is None:
-        problem = f"nobody has accepted what the server says about its tools; {how_to_accept(agent)}"
-        return Offer({}, (Fault(("name",), problem),))
+def build_offer(agent: str, server: Server, pins: Mapping[str, Pin], session: Session) -> Offer:
+    """Build the tools. `pins`: what was accepted, by the server's names."""
     return _Source(agent, server.table, pins, session).offer()
+
+
+def not_pinned(agent: str, table: ServerTable, why: str = "") -> Fault:
+    """Say that nothing of a server is pinned. `why`: what kept a worker from it; "" when none has tried yet."""
+    said = "nobody has accepted what the server says about its tools, and `pinned` asks for that"
+    if not table.pinned:
+        said = "what the server says about its tools is not pinned yet"
+        said += f", and cannot be now: {why}" if why else "; the first worker pins it"
+    return Fault(("name",), f"{said}; {how_to_accept(agent)}")
 
 
 class _Source:

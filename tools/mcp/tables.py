@@ -83,7 +83,9 @@ class ServerTable(Input):
 
     ``env``, ``headers``: ``${VARIABLE}`` in a value stands for an environment variable of the worker. ``only``,
     ``except``, ``reads``: names or patterns (``get_*``) of the server's tools; ``reads`` are those that its owner
-    knows to change nothing. ``fill``: as in a contract, for every tool that has such an argument.
+    knows to change nothing. ``pinned``: its tools have to be in tools.lock already, else the agent is refused; without
+    it a worker pins what the server says when it uses it first. ``fill``: as in a contract, for every tool that has
+    such an argument.
     """
 
     name: Name
@@ -95,6 +97,7 @@ class ServerTable(Input):
     only: tuple[Text, ...] = ()
     except_: tuple[Text, ...] = Field(default=(), alias="except")
     reads: tuple[Text, ...] = ()
+    pinned: bool = False
     fill: dict[str, Json] = {}
     start_timeout: Duration = Field(default="30s", validate_default=True)
     contracts: dict[str, ContractTable] = {}

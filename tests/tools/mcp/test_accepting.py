@@ -25,9 +25,58 @@ def run(desk: Desk, *argv: str) -> int:
     return main(["tools", "desk", *argv, "--config", str(desk.root / "lastmile.toml")])
 
 
-def test_tools_are_shown_once_they_were_accepted(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tools_of_which_nothing_is_pinned_are_pinned_and_shown(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(desk) == 0
+    shown = capsys.readouterr().out.replace("\n", " ")
+    assert "pinned at first use: pay, find-payment, say of shop, in " in shown
+    assert "python starter.py tools desk" in shown
+    assert "pay  keyed" in shown
+    assert (desk.folder / "tools.lock").is_file()
+    assert run(desk) == 0
+    assert "pinned at first use" not in capsys.readouterr().out
+
+
+def test_pinning_prints_nothing_but_the_result_for_programs(desk: Desk) -> None:
+    config = str(desk.root / "lastmile.toml")
+    command = [sys.executable, str(STARTER), "tools", "desk", "--json", "--config", config]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert {tool["name"] for tool in json.loads(ran.stdout)} == {"pay", "find_payment", "say"}
+    assert ran.stderr == ""
+    assert (desk.folder / "tools.lock").is_file()
+
+
+def test_doctor_pins_nothing_and_says_who_will(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    [(verdict, found)] = doctor(desk, capsys)
+    assert verdict == "warning"
+    assert "is not pinned yet; the first worker pins it" in found
+    assert (desk.starts(), (desk.folder / "tools.lock").exists()) == ([], False)
+
+
+def test_doctor_says_that_nobody_has_read_what_was_pinned(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    unread = ("warning", "tools of 'shop' were pinned in tools.lock at first use, and nobody has accepted them")
+    assert run(desk) == 0
+    assert unread in doctor(desk, capsys)
+    assert run(desk, "--accept") == 0
+    assert unread not in doctor(desk, capsys)
+
+
+def doctor(desk: Desk, capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
+    """Return what doctor finds of the agent."""
+    capsys.readouterr()
+    main(["doctor", "--json", "--config", str(desk.root / "lastmile.toml")])
+    found = json.loads(capsys.readouterr().out)
+    return [(one["verdict"], one["found"]) for one in found if one["check"] == "agent desk"]
+
+
+def test_server_that_cannot_be_pinned_is_explained(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk.shop / "dies_at_start").touch()
     assert run(desk) == 2
-    assert "starter.py tools desk --accept" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no licence found" in said
+    assert "starter.py tools desk --accept" in said
+
+
+def test_tools_are_shown_once_they_were_accepted(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(desk, "--accept") == 0
     assert "3 new, 0 changed, 0 gone" in capsys.readouterr().out
     assert run(desk) == 0

@@ -23,12 +23,6 @@ def changed(**changes: Any) -> list[dict[str, Any]]:
     return [tool | changes if tool["name"] == "pay" else tool for tool in TOOLS]
 
 
-def test_without_a_lock_the_agent_is_refused_with_what_to_run(tmp_path: Path) -> None:
-    problem = Desk(tmp_path).problem
-    assert problem.startswith("agent.toml:6: mcp[1].name: nobody has accepted what the server says")
-    assert "python starter.py tools desk --accept" in problem
-
-
 async def test_undeclared_tools_are_unrepeatable_whatever_the_server_says(desk: Desk) -> None:
     desk.write("")
     tools = desk.load().get("desk").tools
