@@ -166,7 +166,7 @@ async def _load_agents(settings: Settings, environ: Mapping[str, str]) -> AgentF
         log.error("agent.refused", agent=name, problem=problem)
     for profile in (agents.get(name).profile for name in agents.names()):
         if profile.lacks_owner:
-            log.error("owner.missing", agent=profile.agent, problem=profile.owner_lacking)
+            log.warning("owner.missing", agent=profile.agent, problem=profile.owner_lacking)
     if not agents.names():
         log.error("agent.none_loaded", folders=[str(folder) for folder in settings.agents])
     return agents

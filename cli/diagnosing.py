@@ -126,11 +126,10 @@ def _people(agent: Agent) -> Iterator[Finding]:
     for role, holders in profile.people.items():
         if not holders:
             is_owner = profile.lacks_owner and role == profile.owner
-            consequence = "; it owns the tasks, so nobody listed there can answer or settle a doubt" if is_owner else ""
+            consequence = "; it owns the tasks, so anybody may answer for it and settle doubts" if is_owner else ""
             found = f"{role!r} is named in agent.toml, and nobody holds it{consequence}"
             mend = f'in lastmile.toml: [people.NAME] roles = ["{role}"]'
-            verdict = Verdict.WRONG if is_owner else Verdict.WARNING
-            yield Finding(check=f"agent {agent.name}", verdict=verdict, found=found, mend=mend)
+            yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)
 
 
 def _sources(agent: Agent) -> Iterator[Finding]:

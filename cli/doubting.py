@@ -174,14 +174,13 @@ def _profiles(settings: Settings) -> "Mapping[str, Profile]":
 
 
 def _require_owner(profile: "Profile | None", by: str) -> None:
-    """Let only those settle who may answer for the owner; anybody where nobody is configured, or the agent is gone."""
+    """Let only those settle who may answer for the owner; anybody where nobody is known to, or the agent is gone."""
     if profile is None or not profile.owners:
         return
     above = [name for who in profile.ladder.escalate_to for name in profile.people.get(who) or (who,)]
     able = tuple(dict.fromkeys((*profile.owners, *above)))
     if by.strip().casefold() not in {name.strip().casefold() for name in able}:
-        lacking = f". {profile.owner_lacking}" if profile.lacks_owner else ""
-        raise Declined(f"{by} may not settle a call of the agent {profile.agent}; {', '.join(able)} may{lacking}")
+        raise Declined(f"{by} may not settle a call of the agent {profile.agent}; {', '.join(able)} may")
 
 
 async def _is_running(desk: Desk, task_id: str) -> bool:

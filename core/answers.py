@@ -149,9 +149,7 @@ def _check_person(state: TaskState, request: Request, answer: Answer) -> None:
         way_out = f"{', '.join(request.may_reject)} may reject it" if request.may_reject else "cancel the task"
         raise Misfit(f"nobody may answer request {request.id}: {who}; {way_out}, or let its rule name others")
     if request.may_answer and person not in {_person(name) for name in request.may_answer}:
-        lacking = state.profile.owner_lacking if state.profile and request.kind is not RequestKind.APPROVAL else ""
-        able = f"{', '.join(request.may_answer)} may" + (f". {lacking}" if lacking else "")
-        raise Misfit(f"{answer.by} may not answer request {request.id}; {able}")
+        raise Misfit(f"{answer.by} may not answer request {request.id}; {', '.join(request.may_answer)} may")
     if allows and state.spec.requested_by and person == _person(state.spec.requested_by):
         raise Misfit(f"{answer.by} asked for this task and cannot approve it")
     if answer.choice == "approve" and any(_person(one.by) == person for one in request.given):

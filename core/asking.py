@@ -29,9 +29,9 @@ def _owners(state: TaskState) -> tuple[str, ...]:
 
 
 def _ownerless(state: TaskState) -> str:
-    """Say why nobody can answer by a name of their own; a task knows people as they were when it began."""
+    """Say that anybody may answer, where that is an oversight; a task knows people as they were when it began."""
     lacking = state.profile.owner_lacking if state.profile else ""
-    return f"{lacking} (for tasks to come; this one takes the role itself as the name)." if lacking else ""
+    return f"{lacking} (for tasks to come)." if lacking else ""
 
 
 def _open(state: TaskState, kind: RequestKind, **fields: Json) -> TaskState:

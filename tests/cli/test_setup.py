@@ -103,16 +103,15 @@ def test_doctor_names_broken_agents_and_roles_that_nobody_holds(
     assert "'board' is named in agent.toml, and nobody holds it" in found["agent fine", "warning"]
 
 
-def test_doctor_finds_wrong_that_nobody_holds_the_owners_role_though_people_are_listed(
+def test_doctor_warns_where_nobody_holds_the_owners_role_though_people_are_listed(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_agent(tmp_path / "agents" / "fine", {"plan": PLAN})
     config = write_config(tmp_path, shop.address)
     config.write_text(config.read_text().replace('roles = ["lead"]', "roles = []"))
     ran = CommandLine(config, capsys)("doctor", "--json")
-    assert ran.code == 1
-    (found,) = [one for one in ran.json if one["verdict"] == "wrong"]
-    assert "'lead' is named in agent.toml, and nobody holds it; it owns the tasks" in found["found"]
+    (found,) = [one for one in ran.json if one["verdict"] == "warning" and "'lead'" in one["found"]]
+    assert "nobody holds it; it owns the tasks, so anybody may answer for it" in found["found"]
     assert found["mend"] == 'in lastmile.toml: [people.NAME] roles = ["lead"]'
 
 
