@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from activities.approvals import Bench, Weighed
-from activities.arguments import complete_origin, fill_in
+from activities.arguments import complete_origin, fill_in, numbers_as_text
 from activities.faults import NotYet, back_off
 from activities.results import report_of, shorten
 from activities.visit import Visit, within
@@ -111,7 +111,8 @@ class Admission:
             raise _refused(visit, "contract_changed", f"{visit.name} is not there as the plan knew it; plan again")
         try:
             filled, found = await fill_in(order.args, order.deferred, self._ledger.fetch)
-            args = tool.check(filled)
+            origin = {**found, **order.origin}
+            args = tool.check(numbers_as_text(filled, origin, tool.contract.args_schema))
             digest = names.approval_digest(order.key, visit.name, args, order.digest)
         except Unresolvable as error:
             raise _refused(visit, "not_resolved", str(error)) from error
@@ -119,7 +120,7 @@ class Admission:
             raise _refused(visit, error.code, error.message) from error
         except names.NotCanonical as error:
             raise _refused(visit, "bad_arguments", f"the arguments have no canonical JSON: {error}") from error
-        return Checked(agent, tool, args, complete_origin(args, {**found, **order.origin}), digest, {})
+        return Checked(agent, tool, args, complete_origin(args, origin), digest, {})
 
     async def _guard(self, visit: Visit, reservation: Reservation) -> None:
         """Let no second call of the same intent through, before anybody is asked for it."""
