@@ -10,7 +10,6 @@ from activities.arguments import complete_origin, numbers_as_text
 from activities.results import pack, shorten
 from core.messages import Deferred, ToolRefused, ToolSucceeded
 from core.receipts import RowState
-from core.record import Json
 from tests.activities.bench import WRITES, Bench
 
 MB = 1024 * 1024
@@ -156,7 +155,7 @@ def test_origin_is_said_for_every_value() -> None:
 
 def test_integer_of_the_request_becomes_text_at_any_depth_where_only_text_fits() -> None:
     order = {"type": "object", "properties": {"id": {"type": "string"}, "count": {"type": "integer"}}}
-    schema: dict[str, Json] = {
+    schema: dict[str, Any] = {
         "type": "object",
         "properties": {
             "order": {"$ref": "#/$defs/Order"},
