@@ -152,6 +152,8 @@ class Admission:
         self, visit: Visit, checked: Checked, reservation: Reservation, row: Row | None
     ) -> Admitted | ToolReport:
         verdict = await self._verdict(visit, checked)
+        bench = _bench(visit, checked, verdict)
+        weighed = bench.weigh(visit.order.approvals, checked.digest)
         totals = (verdict.total,) if verdict.total else ()
         is_ruled = row is not None and row.sends > 0 and visit.ruling_on(row) is not None
         if is_ruled and verdict.do is Do.ASK:  # whoever said "it did not happen" wants it sent
@@ -159,11 +161,10 @@ class Admission:
         match verdict.do:
             case Do.DENY:
                 raise _refused(visit, "denied", f"{verdict.rule}: {verdict.reason}".rstrip(": "))
-            case Do.ALLOW:
-                return Admitted(checked, verdict, reservation, (), totals)
+            case Do.ALLOW:  # whoever approved of exactly this, as by an edit, stands behind it all the same
+                named = tuple(approval for approval in weighed.fit if approval.by)
+                return Admitted(checked, verdict, reservation, named, totals)
             case Do.ASK:
-                bench = _bench(visit, checked, verdict)
-                weighed = bench.weigh(visit.order.approvals, checked.digest)
                 if not weighed.enough:
                     return await self._ask(visit, checked, bench, weighed)
                 return Admitted(checked, verdict, reservation, weighed.fit, totals)
