@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Annotated
 
@@ -19,7 +19,7 @@ from cli.live import watch as watch_task
 from cli.opening import Desk, at_the_desk
 from cli.options import AsJson, ConfigPath, TaskId, word_option
 from cli.outcomes import Outcome
-from cli.runs import task_that_counts
+from cli.runs import agent_wanted, has_begun, task_that_counts
 from cli.screen import ago, coloured
 from cli.stopping import show_stops
 from cli.task_view import ending
@@ -33,6 +33,8 @@ from core.task import Status
 _STATUS = SearchAttributeKey.for_keyword(names.STATUS_ATTRIBUTE)
 _AGENT = SearchAttributeKey.for_keyword(names.AGENT_ATTRIBUTE)
 _WAITING_FOR = SearchAttributeKey.for_keyword_list(names.WAITING_FOR_ATTRIBUTE)
+_FAILED = f"WorkflowType = '{names.WORKFLOW}' AND ExecutionStatus = 'Failed'"
+_NOT_YET = datetime.max.replace(tzinfo=UTC)
 _WAITING_SINCE = SearchAttributeKey.for_datetime(names.WAITING_SINCE_ATTRIBUTE)
 
 
@@ -67,6 +69,11 @@ class Wanted(Record):
         if is_waiting:
             parts.append(f"{names.WAITING_FOR_ATTRIBUTE} IS NOT NULL AND ExecutionStatus = 'Running'")
         return " AND ".join(parts)
+
+    @property
+    def may_not_have_begun(self) -> bool:
+        """Whether tasks are wanted that failed before they carried any search attribute."""
+        return self.waiting_for is None and self.status in (None, Status.FAILED)
 
     def fits(self, one: Listed) -> bool:
         """Whether a task is wanted, where the server cannot say."""
@@ -110,6 +117,8 @@ async def list_tasks(desk: Desk, wanted: Wanted, limit: int) -> list[Listed]:
     """
     try:
         found = [await _query(desk, query, limit) for query in (wanted.query(is_waiting=True), wanted.query())]
+        if wanted.may_not_have_begun:
+            found.append(await _never_begun(desk, wanted, limit))
         return _waiting_first(chain(*found))[:limit]
     except RPCError as error:
         if error.status is not RPCStatusCode.INVALID_ARGUMENT:
@@ -123,12 +132,36 @@ async def _query(desk: Desk, query: str, limit: int) -> list[Listed]:
     return [_listed(one) async for one in desk.client.list_workflows(query, limit=limit)]
 
 
+async def _never_begun(desk: Desk, wanted: Wanted, limit: int) -> list[Listed]:
+    """Find what failed before it had search attributes: a bad input, an agent that is broken or not there.
+
+    A second start under the id of a task that did begin is left out: that task is what the id stands for.
+    """
+    query = f"{_FAILED} AND {names.STATUS_ATTRIBUTE} IS NULL"
+    found = [one async for one in desk.client.list_workflows(query, limit=limit)]
+    listed = await asyncio.gather(*(_unless_begun(desk, one) for one in found))
+    return [one for one in listed if one is not None and wanted.fits(one)]
+
+
+async def _unless_begun(desk: Desk, found: WorkflowExecution) -> Listed | None:
+    task = Task(desk.client, found.id, found.run_id)
+    if await has_begun(task):
+        return None
+    return _listed(found).model_copy(update={"agent": await agent_wanted(task)})
+
+
 def _waiting_first(found: Iterable[Listed]) -> list[Listed]:
-    """Keep each run once, as it was seen first, and the order among those that wait and among the others."""
-    runs: dict[tuple[str, datetime], Listed] = {}
+    """Keep one row per id, that of the run which counts, in the server's order: open ones, then the last to end."""
+    tasks: dict[str, Listed] = {}
     for one in found:
-        runs.setdefault((one.task_id, one.started_at), one)
-    return sorted(runs.values(), key=lambda one: not one.waiting_for)
+        if (known := tasks.setdefault(one.task_id, one)) is not one and _rank(one) > _rank(known):
+            tasks[one.task_id] = one
+    newest = sorted(tasks.values(), key=lambda one: (one.ended_at or _NOT_YET, one.started_at), reverse=True)
+    return sorted(newest, key=lambda one: not one.waiting_for)
+
+
+def _rank(one: Listed) -> tuple[bool, bool, datetime]:
+    return one.ended_at is None, bool(one.agent), one.started_at
 
 
 def _listed(found: WorkflowExecution) -> Listed:
