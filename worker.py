@@ -153,6 +153,9 @@ def _load_agents(settings: Settings, environ: Mapping[str, str]) -> AgentFolders
     agents, log = load_agents(settings, environ), structlog.get_logger()
     for name, problem in agents.problems():
         log.error("agent.refused", agent=name, problem=problem)
+    for name in agents.names():
+        for doubt in agents.get(name).doubts:
+            log.warning("agent.doubted", agent=name, doubt=doubt)
     if not agents.names():
         log.error("agent.none_loaded", folders=[str(folder) for folder in settings.agents])
     return agents
