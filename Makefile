@@ -30,8 +30,8 @@ install: $(STAMP)
 
 $(STAMP): requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or later is needed; name one with: make PYTHON=/path/to/python" >&2; exit 3; }
+	@echo "setting up $(VENV): about a minute, the first time"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make a .venv; on Debian: apt-get install python3-venv" >&2; exit 3; }
-	@echo "setting up $(VENV)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@touch $@
 

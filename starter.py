@@ -1,5 +1,10 @@
 """The command line of Lastmile: ``python starter.py --help``. The verbs are in `cli`."""
 
+from cli.interrupts import leave_on_interrupt, raise_on_interrupt
+
+if __name__ == "__main__":
+    leave_on_interrupt()
+
 import sys
 
 try:
@@ -10,4 +15,5 @@ except ModuleNotFoundError as missing:
     sys.exit(3)
 
 if __name__ == "__main__":
+    raise_on_interrupt()
     leave_process(main())

@@ -4,6 +4,11 @@
 A second signal ends it at once; what was under way is then settled by the next worker.
 """
 
+from cli.interrupts import leave_on_interrupt
+
+if __name__ == "__main__":
+    leave_on_interrupt()  # until `serve` hears signals there is nothing to drain
+
 import argparse
 import asyncio
 import hashlib
@@ -153,9 +158,11 @@ def _load_agents(settings: Settings, environ: Mapping[str, str]) -> AgentFolders
     agents, log = load_agents(settings, environ), structlog.get_logger()
     for name, problem in agents.problems():
         log.error("agent.refused", agent=name, problem=problem)
-    for name in agents.names():
-        for doubt in agents.get(name).doubts:
-            log.warning("agent.doubted", agent=name, doubt=doubt)
+    for agent in map(agents.get, agents.names()):
+        if agent.profile.lacks_owner:
+            log.warning("owner.missing", agent=agent.name, problem=agent.profile.owner_lacking)
+        for doubt in agent.doubts:
+            log.warning("agent.doubted", agent=agent.name, problem=doubt)
     if not agents.names():
         log.error("agent.none_loaded", folders=[str(folder) for folder in settings.agents])
     return agents

@@ -191,6 +191,7 @@ class Admission:
             hint=_hint(checked.tool.contract.approve_hint or "", checked.args),
             approvers=verdict.approvers,
             may_answer=bench.may_answer,
+            may_reject=() if bench.can_be_given else checked.agent.profile.owners or (checked.agent.profile.owner,),
             quorum=max(verdict.quorum, 1),
             given=weighed.fit,
             note=weighed.note[:1_000],

@@ -35,6 +35,11 @@ class Bench:
         names = [name for wanted in self.verdict.approvers for name in (self.people.get(wanted) or (wanted,))]
         return tuple(dict.fromkeys(name for name in names if not self._requested(name)))
 
+    @property
+    def can_be_given(self) -> bool:
+        """Whether enough people are left who may approve."""
+        return not self.verdict.approvers or len(self.may_answer) >= max(self.verdict.quorum, 1)
+
     def weigh(self, approvals: Sequence[Approval], digest: str) -> Weighed:
         """Sort the approvals into those that fit and those that do not."""
         fit: dict[str, Approval] = {}

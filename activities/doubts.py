@@ -21,13 +21,13 @@ from activities.visit import Visit, finish, within
 from core import names
 from core.contract import Effect
 from core.messages import OutcomeUnknown, Ruling
+from core.outlook import is_sent_again, key_known_until
 from core.ports import Ledger, Tool, Transactions
 from core.receipts import Evidence, Move, Row, RowState, Settlement
 from core.record import Json
 
 WRITTEN_OFF, RULED = "written_off", "outcome.ruled"
 _PROBING_LASTS = timedelta(hours=1)  # a probe that fails for longer will not decide it: then a person does
-_SETTLING_LASTS = timedelta(hours=1)  # the same for sending again, from the first send, once the attempts are used up
 SHOWN_BYTES = 64_000
 
 
@@ -73,8 +73,7 @@ class Doubts:
 
     async def _resend_or_ask(self, visit: Visit, tool: Tool, row: Row) -> Row | OutcomeUnknown:
         self._wait_for_lease(visit, row)
-        is_in_time = row.sends < tool.contract.attempts or visit.clock() < _sent_at(row) + _SETTLING_LASTS
-        if visit.knows(row) and is_in_time and not visit.is_given_up:
+        if visit.knows(row) and is_sent_again(row, tool.contract, visit.clock()) and not visit.is_given_up:
             return await self._resend(visit, tool, row)
         return await self._probe_or_ask(visit, tool, row)
 
@@ -190,16 +189,9 @@ def _settled_at(row: Row, tool: Tool) -> datetime:
     return max(deadline + tool.contract.settle_time, row.lease_until if row.state is RowState.IN_FLIGHT else deadline)
 
 
-def _sent_at(row: Row) -> datetime:
-    """Return when the call was sent for the first time."""
-    return row.first_marked_at or row.opened_at
-
-
 def _is_remembered(visit: Visit, tool: Tool, row: Row) -> bool:
-    """Whether the provider still knows the key: half the window, so that no packet on its way can outlive it."""
-    if row.effect is not Effect.KEYED or tool.contract.key_window is None:
-        return True
-    return visit.clock() < _sent_at(row) + tool.contract.key_window / 2
+    until = key_known_until(row, tool.contract)
+    return until is None or visit.clock() < until
 
 
 def _why(visit: Visit, tool: Tool, row: Row) -> str:

@@ -1,8 +1,10 @@
 """tools --accept, --compare: what MCP servers say about their tools, against what was accepted in tools.lock."""
 
 import asyncio
+import json
 import os
 from collections.abc import Iterator
+from difflib import unified_diff
 from typing import TYPE_CHECKING
 
 import typer
@@ -38,7 +40,14 @@ def ask_servers(settings: Settings, agent: str, screen: Screen, *, is_accepted: 
 def _plain(said: "Said") -> dict[str, Json]:
     one = said.difference
     lists = {"new": list(one.new), "changed": list(one.changed), "gone": list(one.gone)}
-    return {"server": said.server, "tools": len(said.pins), **lists, "unusable": dict(one.unusable)}
+    changes = {name: {"was": said.accepted[name].contract, "now": said.pins[name].contract} for name in one.changed}
+    return {
+        "server": said.server,
+        "tools": len(said.pins),
+        **lists,
+        "changes": changes,
+        "unusable": dict(one.unusable),
+    }
 
 
 def _lines(said: "Said") -> Iterator[Text]:
@@ -46,11 +55,22 @@ def _lines(said: "Said") -> Iterator[Text]:
     usable = len(said.pins) - len(one.unusable)
     state = "as accepted" if not one else f"{len(one.new)} new, {len(one.changed)} changed, {len(one.gone)} gone"
     yield Text.assemble((said.server, "bold"), f"  {usable} tools, {state}")
-    for word, names, style in (("new", one.new, "green"), ("changed", one.changed, "yellow")):
-        for name in names:
-            yield Text.assemble(f"  {word:8}", (visible(name), style))
-            yield Text(f"           {visible(said.pins[name].description)}", style="dim")
+    for name in one.new:
+        yield Text.assemble("  new     ", (visible(name), "green"))
+        yield Text(f"           {visible(said.pins[name].description)}", style="dim")
+    for name in one.changed:
+        yield Text.assemble("  changed ", (visible(name), "yellow"))
+        yield from _changes(said.accepted[name].contract, said.pins[name].contract)
     for name in one.gone:
         yield Text.assemble("  gone    ", (visible(name), "red"))
     for name, problem in one.unusable.items():
         yield Text.assemble("  unusable ", (visible(name[:128]), "red"), f": {visible(problem)}")
+
+
+def _changes(was: dict[str, Json], now: dict[str, Json]) -> Iterator[Text]:
+    """Show the lines that differ: what was accepted with a minus, what the server says now with a plus."""
+    before, after = (json.dumps(one, indent=1, ensure_ascii=False).splitlines() for one in (was, now))
+    for line in list(unified_diff(before, after, n=1, lineterm=""))[2:]:
+        if not line.startswith("@@"):
+            style = {"-": "red", "+": "green"}.get(line[0], "dim")
+            yield Text(f"           {visible(line)}", style=style)

@@ -16,6 +16,7 @@ from config.settings import load
 from core.card import visible
 from core.contract import Contract
 from core.record import Json
+from core.schemas import part_for
 
 
 def tools(
@@ -50,7 +51,12 @@ def _plain(contract: Contract, hints: Mapping[str, Json]) -> dict[str, Json]:
 
 def _picture(contract: Contract, hints: Mapping[str, Json]) -> RenderableType:
     head = Text.assemble((visible(contract.name), "bold"), "  ", _effect(contract))
-    rows = [("arguments", _arguments(contract)), ("limits", _limits(contract)), ("contract", Text(contract.digest))]
+    rows = [
+        ("arguments", _fields(contract.args_schema) or Text("none")),
+        ("returns", _result(contract.result_schema)),
+        ("limits", _limits(contract)),
+        ("contract", Text(contract.digest)),
+    ]
     if hints:
         said = ", ".join(f"{name} {as_text(value)}" for name, value in hints.items())
         rows.append(("server hints", Text(f"{visible(said)} (not believed)")))
@@ -70,14 +76,21 @@ def _effect(contract: Contract) -> Text:
     return Text.assemble((contract.effect.value, style), (f"  with {kinds}" if kinds else "", "dim"))
 
 
-def _arguments(contract: Contract) -> Text:
-    schema = contract.args_schema
-    required = set(schema.get("required", ()))
+def _result(schema: dict[str, Json] | None) -> Text:
+    """Say what a call brings; nothing where the tool does not declare it."""
+    if not schema:
+        return Text()
+    return _fields(part_for(schema, "")) or Text(visible(_kind(schema)))
+
+
+def _fields(schema: Json) -> Text:
+    found = schema if isinstance(schema, dict) else {}
+    required = set(found.get("required", ()))
     lines = [
-        f"{visible(name)}{'' if name in required else '?'}: {_kind(one)}"
-        for name, one in schema.get("properties", {}).items()
+        f"{visible(name)}{'' if name in required else '?'}: {visible(_kind(one))}"
+        for name, one in found.get("properties", {}).items()
     ]
-    return Text(", ".join(lines) or "none")
+    return Text(", ".join(lines))
 
 
 def _kind(schema: Json) -> str:
@@ -89,7 +102,9 @@ def _kind(schema: Json) -> str:
         return str(schema["$ref"]).rsplit("/", 1)[-1]
     if "enum" in schema:
         return "|".join(str(one) for one in schema["enum"])
-    return str(schema.get("type", "anything"))
+    kind = schema.get("type", "anything")
+    kind = " or ".join(kind) if isinstance(kind, list) else str(kind)
+    return f"{kind} of {_kind(schema['items'])}" if schema.get("items") else kind
 
 
 def _limits(contract: Contract) -> Text:

@@ -1,6 +1,6 @@
 """The audit of a task: the ledger's rows and lines joined with Temporal's history. Pure; what is missing is said."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from cli.passages import Passage, Spoken
@@ -9,6 +9,9 @@ from core.receipts import Line, Row, TaskRow
 from core.record import Json, Record
 
 OBSERVED = "tool.observed"
+_RULED = "outcome.ruled"
+_TOOL_CHANGED = "forbidden_tool_changed"
+"""A refusal by ourselves: the server says something else about its tool than was accepted, so it is not called."""
 _OF_ROW = {
     *("step", "tool", "key", "run_id", "args", "origin"),
     *("blob", "size", "verified", "code", "message", "sends"),
@@ -50,7 +53,8 @@ class PlanAudit(Record):
 class StepAudit(Record):
     """One call. `state`: of its row in the ledger, `observed` for a read, else what Temporal's history knows.
 
-    ``sends``: how often it was sent (writes only); ``attempts`` and ``latency_ms``: of all visits to the door together.
+    ``sends``: how often it was sent (writes only); a dispatch of which it is known that nothing left is none.
+    ``attempts`` and ``latency_ms``: of all visits to the door together.
     ``answer``: as it came; None with `blob` set when the stored bytes are gone. ``lines``: what else was written down.
     """
 
@@ -113,6 +117,7 @@ class Sources(Record):
 
 def join(task_id: str, found: Sources) -> Audit:
     """Make the audit of what was found. A task that ran again repeats its steps' names; their keys tell them apart."""
+    found = found.model_copy(update={"lines": tuple(_told_once(found.lines))})
     steps = {row.key: _of_row(row, found) for row in found.rows}
     steps |= {line.key or line.step: _of_line(line, found) for line in found.lines if line.event == OBSERVED}
     known = list(steps.values())
@@ -130,6 +135,16 @@ def join(task_id: str, found: Sources) -> Audit:
         people=_judged(found),
         lines=tuple(one for one in found.lines if one.event not in _PLANNING and not any(map(_about(one), named))),
     )
+
+
+def _told_once(lines: Iterable[Line]) -> Iterator[Line]:
+    """Leave out a person's word that was written down again where it freed the next send: it was said once."""
+    told: set[str] = set()
+    for line in lines:
+        word = line.model_dump_json(include={"key", "step", "fields"})
+        if line.event != _RULED or word not in told:
+            told.add(word)
+            yield line
 
 
 def _about(one: Passage | Line) -> Callable[[StepAudit], bool]:
@@ -207,15 +222,20 @@ def _message(report: Mapping[str, Json]) -> str:
 
 def _with_history(one: StepAudit, found: Sources) -> StepAudit:
     visits = [passage for passage in found.passages if _about(passage)(one)]
-    known: dict[str, Json] = {
-        "lines": tuple(line for line in found.lines if _about(line)(one) and line.event != OBSERVED)
-    }
+    lines = tuple(line for line in found.lines if _about(line)(one) and line.event != OBSERVED)
+    known: dict[str, Json] = {"lines": lines, "sends": one.sends - len(_unsent(lines))}
     if visits:
         known["attempts"] = sum(visit.attempts for visit in visits)
         known["latency_ms"] = sum(visit.latency_ms or 0 for visit in visits)
     if approvals := _approvals(visits, found.spoken):
         known["approvals"] = approvals
     return one.model_copy(update=known)
+
+
+def _unsent(lines: Iterable[Line]) -> set[Json]:
+    """Number the dispatches of which the tool said that nothing left."""
+    failed = [line.fields for line in lines if line.event == "send.failed"]
+    return {one.get("send") for one in failed if one.get("certainty") == "not_sent" or one.get("code") == _TOOL_CHANGED}
 
 
 def _approvals(visits: Sequence[Passage], said: Sequence[Spoken]) -> tuple[Approved, ...]:

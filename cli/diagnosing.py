@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +22,7 @@ from cli.opening import leave
 from cli.options import AsJson, ConfigPath
 from cli.screen import Screen
 from cli.stopping import start_command
+from config.document import suggest
 from config.routes import queue_of
 from config.settings import Settings, connect_options, load
 from core.card import visible
@@ -123,9 +125,12 @@ def _doubts(agent: Agent) -> Iterator[Finding]:
 
 
 def _people(agent: Agent) -> Iterator[Finding]:
-    for role, holders in agent.profile.people.items():
+    profile = agent.profile
+    for role, holders in profile.people.items():
         if not holders:
-            found = f"{role!r} is named in agent.toml, and nobody holds it"
+            is_owner = profile.lacks_owner and role == profile.owner
+            consequence = "; it owns the tasks, so anybody may answer for it and settle doubts" if is_owner else ""
+            found = f"{role!r} is named in agent.toml, and nobody holds it{consequence}"
             mend = f'in lastmile.toml: [people.NAME] roles = ["{role}"]'
             yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)
 
@@ -155,6 +160,7 @@ def _route(agent: Agent, settings: Settings, environ: Mapping[str, str]) -> Iter
     for model in dict.fromkeys(chain(agent.profile.route, *agent.profile.routes.values())):
         try:
             planners.get(model.name)
+            yield from _scripts(agent, planners.scripts(model.name))
         except PlannerDown as error:
             problems[model.name] = str(error)
     usable = [one.name for one in agent.profile.route if one.name not in problems]
@@ -165,6 +171,15 @@ def _route(agent: Agent, settings: Settings, environ: Mapping[str, str]) -> Iter
         yield Finding(check=f"agent {agent.name}", verdict=verdict, found=problem, mend=mend)
     if usable:
         yield Finding(check=f"agent {agent.name}", verdict=Verdict.OK, found=f"plans with {', then '.join(usable)}")
+
+
+def _scripts(agent: Agent, scripts: Mapping[Path, Sequence[str]]) -> Iterator[Finding]:
+    known = [name for name, tool in agent.tools.items() if tool.contract.undoes is None]
+    for file, names in scripts.items():
+        for name in (one for one in names if one not in known):
+            found = f"{file} plans with the tool {name!r}, which the agent has not{suggest(name, known)}"
+            mend = "name a tool that `starter.py tools` shows; such a plan is refused"
+            yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=found, mend=mend)
 
 
 def _unpriced(agent: Agent) -> Iterator[Finding]:

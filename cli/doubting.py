@@ -24,6 +24,8 @@ from core.record import Record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from core.profile import Profile
+
 _SHORTEST_KEY = 6
 
 
@@ -82,6 +84,7 @@ def settle(
             row = _chosen(key, await ledger.doubts())
             if await _is_running(desk, row.task_id):
                 raise Declined(f"the task {row.task_id!r} still runs and asks for this itself: use `answer`")
+            _require_owner(_profiles(desk.settings).get(row.agent), by)
             settled = await rule(ledger, row, word, by=by.strip(), evidence=evidence)
         desk.screen.show(f"{visible(row.tool)} {row.key[:12]} is {settled.state} now, by the word of {visible(by)}")
         desk.screen.data(settled)
@@ -146,28 +149,38 @@ def _chosen(key: str, rows: Sequence[Row]) -> Row:
 
 
 async def _look(desk: Desk, rows: Sequence[Row]) -> list[Doubt]:
-    owners = _owners(desk.settings)
+    profiles = _profiles(desk.settings)
     running = {task_id: await _is_running(desk, task_id) for task_id in {row.task_id for row in rows}}
     return [
         Doubt(
             **row.model_dump(include={"key", "task_id", "step", "tool", "state", "sends", "message"}),
             effect=row.effect.value,
             since=row.marked_at or row.opened_at,
-            owner=owners.get(row.agent, f"(the owner of {row.agent})"),
+            owner=profiles[row.agent].owner if row.agent in profiles else f"(the owner of {row.agent})",
             is_running=running[row.task_id],
         )
         for row in rows
     ]
 
 
-def _owners(settings: Settings) -> "Mapping[str, str]":
+def _profiles(settings: Settings) -> "Mapping[str, Profile]":
     from config.agents import load_agents  # noqa: PLC0415 - loading agents imports their tools' libraries
 
     try:
         agents = load_agents(settings)
     except ConfigError:
         return {}
-    return {name: agents.get(name).profile.owner for name in agents.names()}
+    return {name: agents.get(name).profile for name in agents.names()}
+
+
+def _require_owner(profile: "Profile | None", by: str) -> None:
+    """Let only those settle who may answer for the owner; anybody where nobody is known to, or the agent is gone."""
+    if profile is None or not profile.owners:
+        return
+    above = [name for who in profile.ladder.escalate_to for name in profile.people.get(who) or (who,)]
+    able = tuple(dict.fromkeys((*profile.owners, *above)))
+    if by.strip().casefold() not in {name.strip().casefold() for name in able}:
+        raise Declined(f"{by} may not settle a call of the agent {profile.agent}; {', '.join(able)} may")
 
 
 async def _is_running(desk: Desk, task_id: str) -> bool:

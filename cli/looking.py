@@ -1,9 +1,7 @@
 """ls, show, watch: where tasks stand. The inbox is a query on Temporal's visibility, not another database."""
 
 import asyncio
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Annotated
 
 import typer
@@ -21,6 +19,7 @@ from cli.options import AsJson, ConfigPath, TaskId, word_option
 from cli.outcomes import Outcome
 from cli.runs import agent_wanted, has_begun, task_that_counts
 from cli.screen import ago, coloured
+from cli.settling import calls_in_doubt, lines_of
 from cli.stopping import show_stops
 from cli.task_view import ending
 from cli.tasks import NoWorker, Task
@@ -36,6 +35,8 @@ _WAITING_FOR = SearchAttributeKey.for_keyword_list(names.WAITING_FOR_ATTRIBUTE)
 _FAILED = f"WorkflowType = '{names.WORKFLOW}' AND ExecutionStatus = 'Failed'"
 _NOT_YET = datetime.max.replace(tzinfo=UTC)
 _WAITING_SINCE = SearchAttributeKey.for_datetime(names.WAITING_SINCE_ATTRIBUTE)
+_PAGE = 1_000
+"""Runs that the server is asked for at once; a task may have had many."""
 
 
 class Listed(Record):
@@ -116,20 +117,30 @@ async def list_tasks(desk: Desk, wanted: Wanted, limit: int) -> list[Listed]:
     Where the server does not know our search attributes, each of the newest tasks is asked.
     """
     try:
-        found = [await _query(desk, query, limit) for query in (wanted.query(is_waiting=True), wanted.query())]
+        waiting = await _query(desk, wanted.query(is_waiting=True), limit)
+        tasks = waiting | await _query(desk, wanted.query(), limit)
         if wanted.may_not_have_begun:
-            found.append(await _never_begun(desk, wanted, limit))
-        return _waiting_first(chain(*found))[:limit]
+            tasks = _joined(tasks, await _never_begun(desk, wanted, limit))
+        return _waiting_first(tasks)[:limit]
     except RPCError as error:
         if error.status is not RPCStatusCode.INVALID_ARGUMENT:
             raise
-    plain = desk.client.list_workflows(f"WorkflowType = '{names.WORKFLOW}'", limit=limit)
-    listed = await asyncio.gather(*[_asked(desk, _listed(one)) async for one in plain])
-    return _waiting_first(one for one in listed if wanted.fits(one))
+    plain = await _query(desk, f"WorkflowType = '{names.WORKFLOW}'", limit)
+    listed = await asyncio.gather(*[_asked(desk, one) for one in plain.values()])
+    return _waiting_first({one.task_id: one for one in listed if wanted.fits(one)})
 
 
-async def _query(desk: Desk, query: str, limit: int) -> list[Listed]:
-    return [_listed(one) async for one in desk.client.list_workflows(query, limit=limit)]
+async def _query(desk: Desk, query: str, limit: int) -> dict[str, Listed]:
+    """Return tasks by id, newest first, each by one of its runs."""
+    tasks: dict[str, Listed] = {}
+    async for run in desk.client.list_workflows(query, page_size=min(limit, _PAGE)):
+        one = _listed(run)
+        if len(tasks) == limit and one.task_id not in tasks:
+            break
+        newer = tasks.setdefault(one.task_id, one)
+        if newer.ended_at is not None and not newer.agent and one.agent:
+            tasks[one.task_id] = one  # the newer one was refused, since the id had run before
+    return tasks
 
 
 async def _never_begun(desk: Desk, wanted: Wanted, limit: int) -> list[Listed]:
@@ -150,18 +161,19 @@ async def _unless_begun(desk: Desk, found: WorkflowExecution) -> Listed | None:
     return _listed(found).model_copy(update={"agent": await agent_wanted(task)})
 
 
-def _waiting_first(found: Iterable[Listed]) -> list[Listed]:
-    """Keep one row per id, that of the run which counts, in the server's order: open ones, then the last to end."""
-    tasks: dict[str, Listed] = {}
-    for one in found:
-        if (known := tasks.setdefault(one.task_id, one)) is not one and _rank(one) > _rank(known):
+def _joined(tasks: dict[str, Listed], others: list[Listed]) -> dict[str, Listed]:
+    """Add tasks that are not known, and to known runs what is known better; a later run of the id stays."""
+    tasks = dict(tasks)
+    for one in others:
+        if tasks.setdefault(one.task_id, one).started_at == one.started_at:
             tasks[one.task_id] = one
+    return tasks
+
+
+def _waiting_first(tasks: dict[str, Listed]) -> list[Listed]:
+    """Put those that wait first; the others, and they too, in the server's order: open ones, then the last to end."""
     newest = sorted(tasks.values(), key=lambda one: (one.ended_at or _NOT_YET, one.started_at), reverse=True)
     return sorted(newest, key=lambda one: not one.waiting_for)
-
-
-def _rank(one: Listed) -> tuple[bool, bool, datetime]:
-    return one.ended_at is None, bool(one.agent), one.started_at
 
 
 def _listed(found: WorkflowExecution) -> Listed:
@@ -236,10 +248,12 @@ async def _show_running(desk: Desk, task_id: str) -> Exit:
         desk.screen.show(_table([known]))
         desk.screen.data(known)
         raise
-    desk.screen.show(seen.picture())
+    doubts = await calls_in_doubt(desk, task_id)
+    desk.screen.show(seen.picture(), *lines_of(doubts))
     if seen.status is not None:
         requests = [one.model_dump(mode="json") for one in seen.requests]
-        desk.screen.data({**seen.status.model_dump(mode="json"), "requests": requests, "result": None})
+        more = {"requests": requests, "in_doubt": doubts, "result": None}
+        desk.screen.data({**seen.status.model_dump(mode="json"), **more})
     return Exit.DONE
 
 

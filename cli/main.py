@@ -73,8 +73,8 @@ def _before(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return its exit code. No traceback leaves this function, unless LASTMILE_DEBUG is set."""
-    _quiet()
     try:
+        _quiet()
         build_app()(args=list(sys.argv[1:] if argv is None else argv), prog_name="starter.py")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Exit.DONE if end.code is None else Exit.USAGE

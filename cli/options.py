@@ -42,6 +42,14 @@ RequestId = Annotated[
     str | None, typer.Option("--request", help="Which request, such as q1 (may be left out when just one is open).")
 ]
 Comment = Annotated[str, typer.Option("--comment", help="Goes into the record.")]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=VALUE",
+        help="An input: JSON where VALUE is JSON, else text. work=503 gives a number, 'work=\"503\"' the text.",
+    ),
+]
 Word = Annotated[str | None, typer.Option(callback=_checked_word)]
 
 

@@ -33,10 +33,10 @@ class Passage(Record):
 
 
 class Spoken(Record):
-    """Something that a person (or a program) sent: a signal, or the update `decide`.
+    """Something that a person (or a program) sent: a signal, the update `decide`, or the request to cancel.
 
     ``counted``: whether it is shown by what came after that it was accepted. False: nobody knows. An update that is
-    refused leaves nothing in the history, so one that is there was accepted.
+    refused leaves nothing in the history, so one that is there was accepted; so was a request to cancel.
     """
 
     at: datetime
@@ -80,11 +80,20 @@ def spoken(events: Iterable[HistoryEvent]) -> list[Spoken]:
             request = event.workflow_execution_update_accepted_event_attributes.accepted_request
             update = _spoken(event, request.input.name, request.input.args, request.meta.identity)
             found.append(update.model_copy(update={"counted": True}))
+        elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+            found.append(_cancelled(event))
     return found
 
 
 def _spoken(event: HistoryEvent, form: str, payload: Payloads, identity: str) -> Spoken:
     return Spoken(at=_at(event), form=form, payload=_first(payload), identity=identity)
+
+
+def _cancelled(event: HistoryEvent) -> Spoken:
+    """Read who cancelled and why, as our command line writes it; the words of any other program are its reason."""
+    asked = event.workflow_execution_cancel_requested_event_attributes
+    said = _decoded(asked.cause.encode())
+    return Spoken(at=_at(event), form="cancel", payload=said, identity=asked.identity, counted=True)
 
 
 def _scheduled(event: HistoryEvent) -> Passage:
@@ -121,7 +130,10 @@ def _first(payloads: Payloads) -> Json:
     """Read the first payload as JSON; what is none is shown as it is."""
     if not payloads.payloads:
         return None
-    data = payloads.payloads[0].data
+    return _decoded(payloads.payloads[0].data)
+
+
+def _decoded(data: bytes) -> Json:
     try:
         return json.loads(data) if data else None
     except (ValueError, RecursionError):

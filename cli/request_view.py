@@ -93,7 +93,8 @@ def who_may(request: RequestView) -> str:
     roles = ", ".join(request.approvers) or request.owner
     named = ", ".join(request.may_answer)
     if not named and request.approvers and request.kind is RequestKind.APPROVAL:
-        return f"nobody: of {roles}, only who asked for the task could"
+        rejecting = f"; {', '.join(request.may_reject)} may reject it" if request.may_reject else ""
+        return f"nobody: of {roles}, only who asked for the task could{rejecting}"
     if not named:
         return (
             "anybody but whoever asked for the task" if request.kind is RequestKind.APPROVAL else f"anybody ({roles})"
@@ -103,9 +104,11 @@ def who_may(request: RequestView) -> str:
 
 def how_to_answer(task_id: str, request: RequestView) -> Text:
     """Write the commands that answer it."""
-    by = request.may_answer[0] if request.may_answer else "NAME"
+    by = next(iter((*request.may_answer, *request.may_reject)), "NAME")
     tail = f"{shlex.quote(visible(task_id))} --request {request.id} --by {shlex.quote(visible(by))}"
     match request.kind:
+        case RequestKind.APPROVAL if request.may_reject and not request.may_answer:
+            lines = [f"python starter.py reject {tail} --comment WHY"]
         case RequestKind.APPROVAL if request.approvers and not request.may_answer:
             lines = [f"python starter.py cancel {shlex.quote(visible(task_id))}"]
         case RequestKind.APPROVAL:

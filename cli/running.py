@@ -14,7 +14,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from cli.errors import Declined, Exit, faults_of
 from cli.live import show_end, watch
 from cli.opening import Desk, at_the_desk
-from cli.options import AsJson, By, ConfigPath, NewId
+from cli.options import AsJson, By, ConfigPath, NewId, Pairs
 from cli.steering import read_inputs
 from cli.tasks import Task
 from config.settings import Settings
@@ -30,9 +30,7 @@ def run(
     goal: Annotated[str, typer.Argument(metavar="GOAL", help="What is wanted, in plain words.")],
     *,
     task_id: NewId = None,
-    pairs: Annotated[
-        list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input; JSON if it is, else text.")
-    ] = None,
+    pairs: Pairs = None,
     inputs: Annotated[Path | None, typer.Option("--inputs", metavar="FILE.json", help="Inputs from a file.")] = None,
     by: By = "",
     again: Annotated[

@@ -7,7 +7,7 @@ import typer
 
 from cli.errors import Declined, Exit
 from cli.opening import Desk, at_the_desk
-from cli.options import AsJson, By, ConfigPath, TaskId, parse_json, parse_pairs, read_file
+from cli.options import AsJson, By, ConfigPath, Pairs, TaskId, parse_json, parse_pairs, read_file
 from core.answers import Misfit
 from core.errors import CallerError
 from core.people import Amendment, Remark
@@ -34,15 +34,16 @@ def amend(
     task_id: TaskId,
     *,
     goal: Annotated[str | None, typer.Option("--goal", help="What is wanted now.")] = None,
-    pairs: Annotated[
-        list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="Replaces the inputs.")
-    ] = None,
-    inputs: Annotated[Path | None, typer.Option("--inputs", metavar="FILE.json", help="The same, from a file.")] = None,
+    pairs: Pairs = None,
+    inputs: Annotated[Path | None, typer.Option("--inputs", metavar="FILE.json", help="Inputs from a file.")] = None,
     by: By = "",
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is wanted: open approvals are withdrawn, and the task plans again from what is done already."""
+    """Change what is wanted: open approvals are withdrawn, and the task plans again from what is done already.
+
+    Inputs that are given replace all there were.
+    """
     wish: dict[str, Json] = {"by": by}
     if goal is not None:
         wish["goal"] = goal
@@ -51,16 +52,19 @@ def amend(
     _tell(task_id, "amend", wish, config, as_json)
 
 
-def cancel(task_id: TaskId, config: ConfigPath = None, as_json: AsJson = False) -> None:
+def cancel(
+    task_id: TaskId, by: By = "", reason: Reason = "", config: ConfigPath = None, as_json: AsJson = False
+) -> None:
     """Cancel a task: nothing new is sent, what was sent is settled, and it ends as CANCELLED with what stays done."""
+    said = {name: word for name, word in _checked("cancel", {"by": by, "reason": reason}).items() if word}
 
     async def verb(desk: Desk) -> Exit:
         # to cancel what has ended is no error to Temporal, but it is to whoever asked for it
         if (ended := await desk.task(task_id).outcome()) is not None:
             raise Declined(f"the task {task_id!r} has ended ({ended.status}); there is nothing to cancel any more")
-        await desk.task(task_id).cancel()
+        await desk.task(task_id).cancel(said)
         desk.screen.show("asked to cancel; `watch` shows how it ends")
-        desk.screen.data({"task_id": task_id, "sent": "cancel"})
+        desk.screen.data({"task_id": task_id, "sent": "cancel", "payload": said})
         return Exit.DONE
 
     at_the_desk(verb, config=config, as_json=as_json)
@@ -76,11 +80,16 @@ def read_inputs(path: Path | None, pairs: list[str]) -> dict[str, Json]:
     return {**from_file, **parse_pairs(pairs, "--input")}
 
 
-def _tell(task_id: str, signal: str, said: dict[str, Json], config: Path | None, as_json: bool) -> None:
+def _checked(verb: str, said: dict[str, Json]) -> dict[str, Json]:
     try:
-        Amendment.read(said) if signal == "amend" else Remark.read(said)
+        Amendment.read(said) if verb == "amend" else Remark.read(said)
     except Misfit as error:
-        raise CallerError(f"{signal}: {error}") from None
+        raise CallerError(f"{verb}: {error}") from None
+    return said
+
+
+def _tell(task_id: str, signal: str, said: dict[str, Json], config: Path | None, as_json: bool) -> None:
+    _checked(signal, said)
 
     async def verb(desk: Desk) -> Exit:
         await desk.task(task_id).describe()

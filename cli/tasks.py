@@ -1,6 +1,8 @@
 """One task as the command line sees it: asked by queries, told by signals and the update `decide`."""
 
 import asyncio
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -116,10 +118,10 @@ class Task:
         except RPCError as error:
             await self._told(error)
 
-    async def cancel(self) -> None:
-        """Ask for the cancellation. Raises Declined when the task has ended."""
+    async def cancel(self, said: Mapping[str, Json] | None = None) -> None:
+        """Ask for the cancellation. `said`: by whom and why, for the history only. Raises Declined after the end."""
         try:
-            await self.handle.cancel()
+            await self.handle.cancel(reason=json.dumps(said) if said else "")
         except RPCError as error:
             await self._told(error)
 

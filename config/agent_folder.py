@@ -185,6 +185,7 @@ class _Build:
             limits=Limits.model_validate(file.limits.model_dump()),
             ladder=Ladder.model_validate(file.approvals.model_dump()),
             people={who: self._holders(who) for who in dict.fromkeys(mentioned)},
+            knows_people=bool(self._settings.people),
             trust=self._settings.trust,
             undo_on=file.undo.ends(),
             rereads=True,

@@ -22,6 +22,7 @@ _EXPECTED = {
     "dict_type": "expected a table",
     "model_type": "expected a table",
     "too_short": "expected at least one",
+    "string_type": "expected some text",
     "string_too_short": "expected some text",
 }
 _NO_KEYS = frozenset({"[key]", "[array]", "[table]"})
@@ -115,10 +116,21 @@ def explain(error: ValidationError, record: type[BaseModel]) -> Iterable[tuple[P
                 yield (*above, key), f"unknown key{suggest(str(key), _keys_at(record, above))}"
             case "missing":
                 yield place, "is required and missing"
+            case "too_short" if detail["input"]:
+                continue  # pydantic counts those that are right; the others are named themselves
+            case "value_error" if isinstance(detail["input"], dict | list):
+                yield (
+                    place,
+                    _expected(detail["type"], detail["msg"]),
+                )  # a table where one belongs: what it says is wrong, not what it is
             case _:
-                expected = _EXPECTED.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
-                expected = expected.replace("Input should be", "expected", 1)
+                expected = _expected(detail["type"], detail["msg"])
                 yield place, expected + _found(place, detail["input"], expected)
+
+
+def _expected(kind: str, message: str) -> str:
+    expected = _EXPECTED.get(kind) or message.removeprefix("Value error, ")
+    return expected.replace("Input should be", "expected", 1)
 
 
 def suggest(word: str, known: Sequence[str]) -> str:

@@ -23,10 +23,11 @@ from tools.mcp.tool import McpTool
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one server says. `difference`: to what was accepted of it."""
+    """What one server says. `accepted`: what was accepted of it; `difference`: between the two."""
 
     server: str
     pins: Mapping[str, Pin]
+    accepted: Mapping[str, Pin]
     difference: Difference
 
 
@@ -42,7 +43,7 @@ async def ask_servers(settings: Settings, agent: str, environ: Mapping[str, str]
         await sessions.aclose()
     names = [server.table.name for server in servers]
     return [
-        Said(name, pins, compare(accepted.get(name, {}), list(pins.values())))
+        Said(name, pins, before := accepted.get(name, {}), compare(before, list(pins.values())))
         for name, pins in zip(names, said, strict=True)
     ]
 

@@ -138,13 +138,16 @@ def _check_person(state: TaskState, request: Request, answer: Answer) -> None:
     allows = request.kind is RequestKind.APPROVAL and answer.choice in ("approve", "edit")
     if not answer.by:
         if request.may_answer or request.approvers or request.quorum > 1:
-            who = ", ".join(request.may_answer) or f"{request.quorum} different people"
+            who = ", ".join((*request.may_answer, *request.may_reject)) or f"{request.quorum} different people"
             raise Misfit(f"say who you are: request {request.id} is for {who}")
+        return
+    person = _person(answer.by)
+    if answer.choice == "reject" and person in {_person(name) for name in request.may_reject}:
         return
     if request.approvers and not request.may_answer:
         who = f"its rule names {', '.join(request.approvers)}, where nobody is left but who asked for this task"
-        raise Misfit(f"nobody may answer request {request.id}: {who}; cancel the task, or let its rule name others")
-    person = _person(answer.by)
+        way_out = f"{', '.join(request.may_reject)} may reject it" if request.may_reject else "cancel the task"
+        raise Misfit(f"nobody may answer request {request.id}: {who}; {way_out}, or let its rule name others")
     if request.may_answer and person not in {_person(name) for name in request.may_answer}:
         raise Misfit(f"{answer.by} may not answer request {request.id}; {', '.join(request.may_answer)} may")
     if allows and state.spec.requested_by and person == _person(state.spec.requested_by):

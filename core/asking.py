@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from core import names
 from core.answers import CHOICES
+from core.budget import GRANTABLE
 from core.change import change, in_phase, put
 from core.messages import ApprovalNeeded, OutcomeUnknown
 from core.profile import EndStatus
@@ -12,6 +13,7 @@ from core.task import Closed, Ending, Phase, Request, RequestKind, Stage, Step, 
 from core.telling import tell, tell_owner
 
 _KEPT_CLOSED = 50
+_MOST_FAILURES, _MOST_TEXT = 5, 200  # of what went wrong before, and characters of each
 _SHORTEST_RUNG = timedelta(seconds=1)  # between two escalations, whatever the agent says
 
 
@@ -22,9 +24,14 @@ def resolve_people(state: TaskState, wanted: tuple[str, ...]) -> tuple[str, ...]
     return tuple(dict.fromkeys(found))
 
 
-def held_by(state: TaskState, role: str) -> tuple[str, ...]:
-    """Return who holds the owner's role; empty (= anybody may answer) where nobody is listed."""
-    return tuple(state.profile.people.get(role, ())) if state.profile else ()
+def _owners(state: TaskState) -> tuple[str, ...]:
+    return state.profile.owners if state.profile else ()
+
+
+def _ownerless(state: TaskState) -> str:
+    """Say that anybody may answer, where that is an oversight; a task knows people as they were when it began."""
+    lacking = state.profile.owner_lacking if state.profile else ""
+    return f"{lacking} (for tasks to come)." if lacking else ""
 
 
 def _open(state: TaskState, kind: RequestKind, **fields: Json) -> TaskState:
@@ -45,7 +52,7 @@ def _open(state: TaskState, kind: RequestKind, **fields: Json) -> TaskState:
         **fields,
     )
     state = change(state, requests={**state.requests, request.id: request}, next_request=state.next_request + 1)
-    return tell(state, request, "opened", request.approvers or request.may_answer or (owner,))
+    return tell(state, request, "opened", request.asked)
 
 
 def approval(state: TaskState, step: Step, event: ApprovalNeeded) -> TaskState:
@@ -75,7 +82,7 @@ def _unreachable(state: TaskState, event: ApprovalNeeded) -> str:
     able = {name.strip().casefold() for name in event.may_answer} - {requester}
     if not event.approvers or len(able) >= event.quorum:
         return ""
-    way_out = "reject it" if event.may_answer else "cancel the task"
+    way_out = "reject it" if event.may_answer or event.may_reject else "cancel the task"
     return f"It needs {event.quorum} approvals, and only {len(able)} may give one: {way_out}, or change the rule."
 
 
@@ -91,7 +98,8 @@ def outcome(state: TaskState, step: Step, event: OutcomeUnknown) -> TaskState:
         reason=event.reason,
         why=step.planned.why,
         sends=event.sends,
-        may_answer=held_by(state, state.profile.owner if state.profile else ""),
+        may_answer=_owners(state),
+        note=_ownerless(state),
         **({"digest": event.digest} if event.digest else {}),
     )
 
@@ -100,7 +108,17 @@ def hold(state: TaskState, cause: str, reason: str) -> TaskState:
     """Stop planning and ask the owner how to go on."""
     failed = [step for step in in_phase(state, Phase.UNAVAILABLE) if not state.is_outdated]
     step = failed[-1] if failed else None
-    return stuck(change(state, stage=Stage.HELD), cause, reason, step)
+    raised = f"Every choice but `end` raises the limit {cause} by as much again." if cause in GRANTABLE else ""
+    note = " ".join(part for part in (raised, _what_failed(state, reason)) if part)
+    return stuck(change(state, stage=Stage.HELD), cause, reason, step, note=note)
+
+
+def _what_failed(state: TaskState, reason: str) -> str:
+    """Name what went wrong since the last plan was taken up, besides the reason at hand ("" = nothing)."""
+    failed = in_phase(state, Phase.REFUSED, Phase.UNAVAILABLE)
+    steps = [": ".join(part for part in (f"{step.id} {step.tool}", step.code, step.message) if part) for step in failed]
+    others = [one[:_MOST_TEXT] for one in (*steps, *state.planning.faults) if one not in reason]
+    return f"What went wrong before: {'; '.join(others[:_MOST_FAILURES])}" if others else ""
 
 
 def hold_over(state: TaskState, reason: str, until: datetime) -> TaskState:
@@ -110,18 +128,20 @@ def hold_over(state: TaskState, reason: str, until: datetime) -> TaskState:
     return stuck(held, "budget", reason, resumes_at=until, expires_at=None, choices=("retry", "end"))
 
 
-def stuck(state: TaskState, cause: str, reason: str, step: Step | None = None, **fields: Json) -> TaskState:
+def stuck(
+    state: TaskState, cause: str, reason: str, step: Step | None = None, note: str = "", **fields: Json
+) -> TaskState:
     """Ask the owner how to go on with what does not go on by itself."""
-    owner = state.profile.owner if state.profile else ""
     about = {"step": step.id, "tool": step.tool} if step else {}
-    may_answer = held_by(state, owner)
-    return _open(state, RequestKind.STUCK, cause=cause, reason=reason, may_answer=may_answer, **about, **fields)
+    note = " ".join(part for part in (note, _ownerless(state)) if part)
+    people = {"may_answer": _owners(state), "note": note}
+    return _open(state, RequestKind.STUCK, cause=cause, reason=reason, **people, **about, **fields)
 
 
 def question(state: TaskState, text: str) -> TaskState:
     """Put the planner's question to the owner."""
-    owner = state.profile.owner if state.profile else ""
-    return _open(change(state, stage=Stage.HELD), RequestKind.QUESTION, reason=text, may_answer=held_by(state, owner))
+    people = {"may_answer": _owners(state), "note": _ownerless(state)}
+    return _open(change(state, stage=Stage.HELD), RequestKind.QUESTION, reason=text, **people)
 
 
 def close(state: TaskState, request: Request, how: str) -> TaskState:
@@ -165,7 +185,7 @@ def climb(state: TaskState) -> TaskState:
             state = _escalate(state, request)
         elif not request.reminded and request.remind_at is not None and request.remind_at <= state.now:
             state = _replace(state, request, reminded=True)
-            state = tell(state, request, "reminder", request.approvers or request.may_answer or (request.owner,))
+            state = tell(state, request, "reminder", request.asked)
     return state
 
 

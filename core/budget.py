@@ -7,6 +7,8 @@ from core.profile import Limits, Model, Profile
 from core.spending import MICRO, Usage
 from core.task import Spent, TaskState
 
+GRANTABLE = ("rounds", "steps", "tokens", "cost_usd")
+"""Limits of a task that the owner raises by letting it go on, by as much again."""
 MIN_OUTPUT_TOKENS = 256
 BYTES_PER_TOKEN = 4
 """A rough mean for English and JSON; only used to reserve, never to account."""

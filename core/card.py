@@ -17,7 +17,7 @@ __all__ = ["arguments", "card", "fence", "paste", "plain", "request_card", "visi
 MAX_BYTES = 16 * 1024
 """Of a whole card; the figures below add up to less, whatever the values are (escapes may double a text)."""
 _SHOWN_REQUESTS, _SHOWN_STEPS, _SHOWN_ARGS = 3, 20, 24
-_ARGS, _FACTS, _LINE, _HEAD, _TAIL = 4000, 1000, 300, 150, 60
+_ARGS, _FACTS, _NOTE, _LINE, _HEAD, _TAIL = 4000, 1000, 900, 300, 150, 60
 _MARKS = {
     Phase.SUCCEEDED: "done",
     Phase.CALLING: "under way",
@@ -94,7 +94,7 @@ def request_card(request: Request, share: int = 1) -> str:
         ("Approved so far", ", ".join(one.by for one in request.given)),
         ("Needs", f"{request.quorum} different people" if request.quorum > 1 else ""),
     ]
-    lines += [f"**{name}** {plain(text, line)}" for name, text in told if text]
+    lines += [f"**{name}** {plain(text, _NOTE // share if name == 'Note' else line)}" for name, text in told if text]
     return "\n\n".join([*lines, _how(request)])
 
 
@@ -146,7 +146,8 @@ def paste(request: Request) -> tuple[str, str]:
     base: dict[str, Json] = {"by": "YOUR NAME", "request_id": request.id}
     match request.kind:
         case RequestKind.APPROVAL:
-            return "approve", json.dumps({**base, "digest": request.digest}, indent=1)
+            signal = "reject" if request.may_reject and not request.may_answer else "approve"
+            return signal, json.dumps({**base, "digest": request.digest}, indent=1)
         case RequestKind.QUESTION:
             return "answer", json.dumps({**base, "text": "..."}, indent=1)
     return "answer", json.dumps({**base, "choice": " | ".join(request.choices)}, indent=1)
@@ -154,7 +155,7 @@ def paste(request: Request) -> tuple[str, str]:
 
 def _how(request: Request) -> str:
     signal, data = paste(request)
-    other = "to refuse, choose `reject`" if request.kind is RequestKind.APPROVAL else ""
+    other = "to refuse, choose `reject`" if signal == "approve" else ""
     if request.kind in (RequestKind.OUTCOME, RequestKind.STUCK):
         other = "the choices are " + ", ".join(f"`{one}`" for one in request.choices)
     if request.kind is RequestKind.OUTCOME:

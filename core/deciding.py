@@ -5,7 +5,7 @@ from typing import assert_never
 from core import names, undoing
 from core.answers import Answer
 from core.asking import close, end
-from core.budget import allowance
+from core.budget import GRANTABLE, allowance
 from core.change import change, in_phase, put, replan
 from core.messages import Ruling
 from core.orders import known_args
@@ -17,8 +17,6 @@ from core.references import escape
 from core.rounds import commit, go_on, revise
 from core.spending import day_of
 from core.task import Phase, Request, RequestKind, Stage, Step, TaskState
-
-_GRANTABLE = ("rounds", "steps", "tokens", "cost_usd")
 
 
 def take(state: TaskState, request: Request, answer: Answer) -> TaskState:
@@ -141,7 +139,7 @@ def _grant(state: TaskState, request: Request) -> TaskState:
     """Going on after a bound was reached grants the limit once more; a budget of a day does not hold for the day."""
     if request.cause == "budget":
         return replan(state, waived_on=day_of(state.now))
-    if request.cause not in _GRANTABLE:
+    if request.cause not in GRANTABLE:
         return state
     granted = state.extra.get(request.cause, 0.0)
     limit = allowance(state, request.cause) - granted

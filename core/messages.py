@@ -421,6 +421,7 @@ class ApprovalNeeded(Message):
 
     ``args`` are resolved completely; ``digest`` binds an answer to them. ``approvers``: roles or names of the rule;
     ``may_answer``: the people they stand for now (empty with empty `approvers` = anybody but the requester).
+    ``may_reject``: who may reject it besides, where too few are left who may approve it: those who own the task.
     ``given``: approvals that were handed in and fit, but do not suffice yet. ``note``: why earlier ones do not fit.
     """
 
@@ -435,6 +436,7 @@ class ApprovalNeeded(Message):
     hint: str = ""
     approvers: tuple[str, ...] = ()
     may_answer: tuple[str, ...] = ()
+    may_reject: tuple[str, ...] = ()
     quorum: int = 1
     given: tuple[Approval, ...] = ()
     note: str = ""

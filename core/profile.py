@@ -67,6 +67,8 @@ class Profile(Message):
     `people` maps each role or name that may have to answer to the names that hold it. `search_attributes`: whether the
     server knows ours. `max_output_tokens`: what one planning call may produce unless its model says otherwise, reserved
     from the budget before it.
+    `knows_people`: whether anybody is configured at all: then an owner's role that nobody holds is an oversight, and
+    is told (not in histories of before it).
     `rereads`: whether a read that is no longer fresh is made again before a write (not in histories of before it).
     `routes`: per purpose (core.routing), where it is not `route`. `strong`: the model for hard calls ("" = the next one
     of the route), which is in every route; `high_stakes`: tools that only it may plan. `routed`: whether models are
@@ -80,6 +82,7 @@ class Profile(Message):
     limits: Annotated[Limits, written(Limits)] = Limits()
     ladder: Annotated[Ladder, written(Ladder)] = Ladder()
     people: dict[str, tuple[str, ...]] = {}
+    knows_people: bool = False
     trust: str = "open"
     undo_on: tuple[EndStatus, ...] = ()
     rereads: bool = False
@@ -90,3 +93,21 @@ class Profile(Message):
     strong: str = ""
     high_stakes: tuple[str, ...] = ()
     routed: bool = False
+
+    @property
+    def lacks_owner(self) -> bool:
+        """Whether nobody holds the owner's role, though people are configured."""
+        return self.knows_people and not self.people.get(self.owner)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Who may answer for the owner; empty = anybody."""
+        return tuple(self.people.get(self.owner, ()))
+
+    @property
+    def owner_lacking(self) -> str:
+        """Say what follows from a role of the owner that nobody holds ("" = it is held, or nobody is listed)."""
+        role = self.owner
+        mend = f'give it to somebody in lastmile.toml, [people.NAME] roles = ["{role}"]'
+        found = f"Nobody holds the owner's role {role!r}, so anybody may answer for it"
+        return f"{found}: {mend}" if self.lacks_owner else ""

@@ -20,6 +20,7 @@ class Request(Message):
     """Something that only a person can say. `digest` binds an answer to what was shown.
 
     ``may_answer``: names; empty = anybody (but the requester). ``approvers``: roles or names of the rule.
+    ``may_reject``: names that may reject an approval which cannot be given.
     ``cause``: for a stuck request, which bound or failure led to it; ``step`` where it is about one. ``resumes_at``:
     when the task goes on by itself, if nobody answers.
     """
@@ -42,6 +43,7 @@ class Request(Message):
     owner: str = ""
     approvers: tuple[str, ...] = ()
     may_answer: tuple[str, ...] = ()
+    may_reject: tuple[str, ...] = ()
     quorum: int = 1
     sends: int | None = None
     given: tuple[Approval, ...] = ()
@@ -53,6 +55,11 @@ class Request(Message):
     escalated_to: tuple[str, ...] = ()
     reminded: bool = False
     escalated: int = 0
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Whom notices go to: roles and names."""
+        return tuple(dict.fromkeys((*(self.approvers or self.may_answer or (self.owner,)), *self.may_reject)))
 
 
 class Told(Message):

@@ -119,6 +119,7 @@ class RequestView(Record):
     owner: str
     approvers: tuple[str, ...]
     may_answer: tuple[str, ...]
+    may_reject: tuple[str, ...] = ()
     quorum: int
     given: tuple[str, ...]
     choices: tuple[str, ...]
@@ -161,7 +162,7 @@ def _stage_status(state: TaskState) -> Status:
 
 def waited_for(request: Request) -> tuple[str, ...]:
     """Name the roles and people that a request waits for."""
-    named = (*request.approvers, *request.may_answer, *request.escalated_to) or (request.owner,)
+    named = (*request.approvers, *request.may_answer, *request.may_reject, *request.escalated_to) or (request.owner,)
     return tuple(dict.fromkeys(named))
 
 

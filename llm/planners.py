@@ -8,7 +8,7 @@
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from core.ports import Planner
 from core.record import Record
 from llm.anthropic import AnthropicPlanner
 from llm.openai import Api, OpenAIPlanner
-from llm.scripted import ScriptedPlanner
+from llm.scripted import ScriptedPlanner, tools_named
 from llm.sorting import Endpoint
 
 OPENAI_KEY, ANTHROPIC_KEY = "OPENAI_API_KEY", "ANTHROPIC_API_KEY"
@@ -81,6 +81,11 @@ class Planners:
                 return self._get_anthropic(name, model)
             case _:
                 raise PlannerDown(_no_such(name))
+
+    def scripts(self, name: str) -> Mapping[Path, Sequence[str]]:
+        """Read the scripts of a model, which a real one has none of, and name the tools of each. Raises PlannerDown."""
+        provider, _, model = name.partition(":")
+        return tools_named(self._folder / model) if provider == "scripted" else {}
 
     async def aclose(self) -> None:
         """Close the connections; the object is not usable afterwards."""

@@ -14,7 +14,7 @@ A group is any errors followed by one reply: a plan, a text, or a refusal (which
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Literal, NoReturn, Self, assert_never
@@ -88,6 +88,21 @@ class ScriptedPlanner:
         number = prompt.briefing.replies
         group = next(islice(groups(script), number, None), Group(errors=(), reply=None))
         return _perform(group, prompt.briefing.spent + prompt.attempt - 1, f"{file}#{number}")
+
+
+def tools_named(path: Path) -> Mapping[Path, Sequence[str]]:
+    """Name the tools that the plans of each script call: of a file, or of all in a folder. Raises PlannerDown."""
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise PlannerDown(f"the folder of scripts {path} holds none; write one, such as default.json")
+    return {file: _tools_in(load(file)) for file in files}
+
+
+def _tools_in(script: Script) -> Sequence[str]:
+    """A script may hold plans that are to be refused, with anything in them."""
+    listed = (entry.plan.get("steps") for entry in script.replies if entry.plan is not None)
+    steps = (step for steps in listed if isinstance(steps, list) for step in steps if isinstance(step, dict))
+    return list(dict.fromkeys(str(step["tool"]) for step in steps if "tool" in step))
 
 
 def load(file: Path) -> Script:

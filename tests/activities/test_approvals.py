@@ -98,6 +98,14 @@ async def test_requester_cannot_approve_even_with_the_role(asking: Bench) -> Non
     assert "cannot approve it" in (await needed(asking, approvals=(by("rita", asked),))).note
 
 
+async def test_owner_may_reject_what_too_few_are_left_to_approve(asking: Bench) -> None:
+    assert (await needed(asking)).may_reject == ()
+    asking.rules.verdicts = [ASK.model_copy(update={"approvers": ("rita",)})]
+    asked = await needed(asking)
+    assert (asked.may_answer, asked.may_reject) == ((), ("cleo",))
+    assert (await needed(asking, approvals=(by("cleo", asked),))).may_reject == ("cleo",), "but not approve it"
+
+
 async def test_name_that_is_no_role_stands_for_itself(asking: Bench) -> None:
     asking.rules.verdicts = [ASK.model_copy(update={"approvers": ("dora",)})]
     asked = await needed(asking)

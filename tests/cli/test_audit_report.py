@@ -78,6 +78,25 @@ def test_line_about_a_call_of_which_nothing_else_is_known_is_shown_with_its_key(
     assert "r1.buy buy (key k9)  call.denied" in shown(audit_picture(join("t1", Sources(lines=(line,))), full=False))
 
 
+def told(minutes: int, event: str, **fields: Any) -> Line:
+    at = NOON + timedelta(minutes=minutes)
+    return Line(task_id="t1", at=at, event=event, step="r1.buy", tool="buy", key="k1", fields=fields)
+
+
+def test_ruling_that_freed_the_next_send_is_told_once() -> None:
+    word = {"request": "q1", "choice": "did_not_happen", "by": "leo", "evidence": ""}
+    lines = [told(minutes, "outcome.ruled", **word, sends=sends) for minutes, sends in ((1, 1), (2, 1), (3, 2))]
+    (step,) = join("t1", Sources(rows=(row("k1", sends=2),), lines=tuple(lines))).steps
+    assert [(one.at.minute, one.fields["sends"]) for one in step.lines] == [(1, 1), (3, 2)]
+
+
+def test_dispatch_of_which_nothing_left_is_no_send() -> None:
+    kinds = (("not_sent", "connect"), ("unknown", "timeout"), ("refused", "declined"))
+    lines = [told(n, "send.failed", send=n, certainty=kind, code=code) for n, (kind, code) in enumerate(kinds, 1)]
+    report = join("t1", Sources(rows=(row("k1", sends=3),), lines=tuple(lines)))
+    assert [one.sends for one in report.steps] == [2]
+
+
 def test_effect_that_an_earlier_call_had_done_says_that_nothing_was_sent() -> None:
     effect = EffectView(step="r1.buy", tool="buy", key="k", outcome="succeeded", already=True)
     assert "nothing sent: an earlier call had done this" in shown(effect_table([effect]))

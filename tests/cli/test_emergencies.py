@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -39,14 +40,16 @@ def call(key: str, task_id: str = "lost-1") -> Reservation:
     )
 
 
-async def sent(ledger: SqlLedger | MemoryLedger, reservation: Reservation) -> Row:
+async def sent(
+    ledger: SqlLedger | MemoryLedger, reservation: Reservation, lease: timedelta = -timedelta(minutes=1)
+) -> Row:
     """Leave a call behind as a worker does that is killed in mid-send."""
     task = await ledger.task(reservation.task_id)
     run = {"run_id": task.run_id if task else ""}
     claim = await ledger.claim(reservation.model_copy(update=run), timedelta(seconds=5))
     assert isinstance(claim, Claimed)
-    past = datetime.now(UTC) - timedelta(minutes=1)
-    marked = await ledger.mark(reservation.key, claim.row.fence, deadline=past, lease_until=past)
+    end = datetime.now(UTC) + lease
+    marked = await ledger.mark(reservation.key, claim.row.fence, deadline=end, lease_until=end)
     assert marked is not None
     return marked
 
@@ -115,10 +118,32 @@ def test_doubt_of_a_task_that_is_gone_is_listed_with_its_owner_and_settled(cli: 
     assert (found["task_id"], found["owner"], found["is_running"]) == ("lost-1", "lead", False)
     assert "(ended)" in cli("doubts").out
     assert cli("settle", key[:8], "happened").code == 2
-    settled = cli("settle", key[:8], "happened", "--by", "sam", "--evidence", "bank statement", "--json")
+    declined = cli("settle", key[:8], "happened", "--by", "sam")
+    assert (declined.code, "sam may not settle a call of the agent shop; leo may" in declined.err) == (1, True)
+    settled = cli("settle", key[:8], "happened", "--by", "Leo", "--evidence", "bank statement", "--json")
     assert (settled.code, settled.json["state"], settled.json["evidence"]) == (0, "SUCCEEDED", "person")
     assert all(one["key"] != key for one in cli("doubts", "--json").json)
-    assert "by the word of" not in cli("settle", key[:8], "happened", "--by", "sam").out
+    assert "by the word of" not in cli("settle", key[:8], "happened", "--by", "leo").out
+
+
+def test_doubt_is_settled_by_no_name_while_nobody_holds_the_owners_role(
+    cli: CommandLine, shop: Shop, tmp_path: Path
+) -> None:
+    key = "ef" * 16
+
+    async def leave_behind() -> None:
+        async with ledger_of(shop) as ledger:
+            await sent(ledger, call(key, "lost-2"))
+
+    asyncio.run(leave_behind())
+    ownerless = tmp_path / "lastmile.toml"
+    text = shop.config.read_text().replace('"agents"', f'"{shop.folder}/agents"').replace("///", f"///{shop.folder}/")
+    ownerless.write_text(text.replace('roles = ["lead"]', "roles = []"))
+    ran = CommandLine(ownerless, cli.capture)("settle", key, "happened", "--by", "sam")
+    assert ran.code == 1
+    assert "sam may not settle" in ran.err
+    assert 'in lastmile.toml, [people.NAME] roles = ["lead"]' in ran.err
+    assert cli("settle", key, "happened", "--by", "leo").code == 0
 
 
 def test_running_task_is_told_by_answer_not_by_settle(cli: CommandLine, shop: Shop) -> None:
@@ -136,7 +161,41 @@ def test_running_task_is_told_by_answer_not_by_settle(cli: CommandLine, shop: Sh
     assert "use `answer`" in ran.err
     cli("cancel", "asks-1")
     cli("watch", "asks-1")
-    assert cli("settle", key, "write_off", "--by", "sam").code == 0
+    assert cli("settle", key, "write_off", "--by", "leo").code == 0
+
+
+def test_show_tells_how_often_a_call_in_doubt_was_sent_and_what_happens_next(cli: CommandLine, shop: Shop) -> None:
+    key = "0d" * 16
+    assert cli("run", "asker", "colour it", "--id", "asks-2").code == 0
+    until(cli, "asks-2", "AWAITING_PERSON")
+    assert cli("show", "asks-2", "--json").json["in_doubt"] == []
+
+    async def send_twice() -> int:
+        async with ledger_of(shop) as ledger:
+            reservation = call(key, "asks-2").model_copy(update={"effect": Effect.IDEMPOTENT})
+            long = timedelta(minutes=10)  # so that no worker looks after it meanwhile
+            first = await sent(ledger, reservation, long)
+            doubted = await ledger.doubt(key, first.fence, "no answer")
+            assert doubted is not None
+            end = datetime.now(UTC) + long
+            second = await ledger.resend(key, doubted.fence, deadline=end, lease_until=end)
+            assert second is not None
+            return second.fence
+
+    async def settle(fence: int) -> None:
+        async with ledger_of(shop) as ledger:
+            await ledger.settle(key, fence, Settlement(move=Move.SUCCEED, evidence=Evidence.ANSWER))
+
+    fence = asyncio.run(send_twice())
+    shown = cli("show", "asks-2").out
+    (told,) = cli("show", "asks-2", "--json").json["in_doubt"]
+    asyncio.run(settle(fence))
+    assert "r1.pay buy was sent 2 times, last " in shown
+    assert "its outcome is not known: it is sent again until" in shown
+    assert (told["key"], told["sends"]) == (key, 2)
+    assert "if no answer comes, a person is asked after that" in told["next"]
+    assert "its outcome is not known" not in cli("show", "asks-2").out
+    cli("cancel", "asks-2")
 
 
 @pytest.mark.parametrize(

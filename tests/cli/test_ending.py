@@ -26,6 +26,16 @@ SLOW = TOOLS.replace(
         await asyncio.sleep(0.02)
     with Path""",
 )
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "temporalio":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+"""
 
 
 @pytest.mark.parametrize("log_is_read", [True, False], ids=["on a terminal", "with a reader that Ctrl-C ends too"])
@@ -81,3 +91,19 @@ def _until(fact: Callable[[], bool], seconds: float = 60) -> None:
     while not fact():
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("script", ["starter.py", "worker.py"])
+def test_ctrl_c_while_modules_are_loaded_ends_without_a_word(tmp_path: Path, script: str) -> None:
+    # sent when a module is looked for that is loaded long before anything else runs
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_IMPORT)
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, str(STARTER.with_name(script)), "--help"],
+        env=environ,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        start_new_session=True,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")

@@ -128,6 +128,16 @@ def test_cancelled_task_says_so_and_exits_1(cli: CommandLine) -> None:
     assert cli("cancel", "cancel-1").code in (0, 1)
 
 
+def test_who_cancelled_and_why_is_in_the_audit(cli: CommandLine) -> None:
+    ask(cli, "cancel-2")
+    assert cli("cancel", "cancel-2", "--by", "leo", "--reason", "sold out").code == 0
+    until(cli, "cancel-2", "CANCELLED")
+    (said,) = cli("audit", "cancel-2", "--json").json["people"]
+    assert (said["form"], said["payload"], said["counted"]) == ("cancel", {"by": "leo", "reason": "sold out"}, True)
+    assert '"by": "leo"' in cli("audit", "cancel-2").out
+    assert cli("replay", "cancel-2").code == 0
+
+
 def test_unknown_task_is_named_by_every_verb(cli: CommandLine) -> None:
     verbs = [("show",), ("watch",), ("approve",), ("reject",), ("pause",), ("resume",), ("cancel",), ("history",)]
     for verb in [*verbs, ("replay",)]:

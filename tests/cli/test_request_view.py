@@ -47,6 +47,14 @@ def test_approval_that_nobody_is_left_to_give_shows_the_way_out() -> None:
     assert "starter.py approve" not in shown
 
 
+def test_approval_that_nobody_is_left_to_give_shows_who_may_reject_it() -> None:
+    shown = card(approvers=["ana"], may_reject=["lea"])
+    assert "only who asked for the task could; lea may reject it" in shown
+    assert "starter.py reject t1 --request q1 --by lea --comment WHY" in shown
+    assert "starter.py approve" not in shown
+    assert "starter.py cancel" not in shown
+
+
 def test_origin_that_is_not_known_is_not_made_up() -> None:
     assert "from" not in card()
     assert "from request" in card(origin={"/cents": "request"})

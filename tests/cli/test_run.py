@@ -32,9 +32,12 @@ def test_id_that_has_run_is_refused(cli: CommandLine, shop: Shop) -> None:
     assert shop.bought("run-3") == ["tea 2"]
 
 
-def test_again_allows_an_id_that_has_run(cli: CommandLine) -> None:
+def test_again_allows_an_id_that_has_run_and_what_it_did_stays_done(cli: CommandLine, shop: Shop) -> None:
     cli("run", "shop", "buy tea", "--id", "run-4", *SMALL, "--wait")
     assert cli("run", "shop", "buy tea", "--id", "run-4", *SMALL, "--again", "--wait").code == 0
+    assert shop.bought("run-4") == ["tea 2"]
+    effects = cli("show", "run-4", "--json").json["result"]["effects"]
+    assert [(one["tool"], one["already"]) for one in effects] == [("buy", False), ("buy", True)]
 
 
 def test_same_wish_under_a_running_id_joins_it(cli: CommandLine) -> None:

@@ -47,6 +47,8 @@ async def reset_to_the_start(shop: Shop, task_id: str) -> str:
 def test_start_that_was_refused_does_not_hide_the_run_that_counts(cli: CommandLine, shop: Shop) -> None:
     assert cli("run", "shop", "buy tea", "--id", "twice-1", *SMALL, "--wait").code == 0
     assert "has run before" in asyncio.run(start_as_the_ui_does(shop, "twice-1"))
+    listed = [one for one in cli("ls", "--json").json if one["task_id"] == "twice-1"]
+    assert [(one["status"], one["agent"]) for one in listed] == [("COMPLETED", "shop")]
     shown = cli("show", "twice-1", "--json").json
     assert (shown["status"], shown["result"]["answer"]) == ("COMPLETED", "Bought 2 tea.")
     report = cli("audit", "twice-1", "--json").json
@@ -65,6 +67,16 @@ def test_audit_names_the_runs_of_a_task_that_ran_again(cli: CommandLine) -> None
     report = cli("audit", "twice-2", "--json").json
     assert [run["how"] for run in report["runs"]] == ["first", "again"]
     assert "was run again; completed at" in cli("audit", "twice-2").out
+
+
+def test_task_that_ran_again_is_listed_once_as_its_newest_run_stands(cli: CommandLine) -> None:
+    for more in ((), ("--again",)):
+        assert cli("run", "shop", "buy tea", "--id", "twice-4", *SMALL, *more, "--wait").code == 0
+    (listed,) = [one for one in cli("ls", "--json").json if one["task_id"] == "twice-4"]
+    first, again = cli("audit", "twice-4", "--json").json["runs"]
+    assert first["ended_at"] < listed["started_at"] <= again["ended_at"]
+    newest = cli("ls", "--limit", "1", "--json").json
+    assert [one["task_id"] for one in newest] == [cli("ls", "--json").json[0]["task_id"]]
 
 
 def test_task_that_still_runs_is_not_run_again(cli: CommandLine) -> None:

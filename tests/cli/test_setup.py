@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,28 @@ from demo.child import free_port
 from tests.cli.conftest import PLAN, CommandLine, Shop, write_agent, write_config
 
 ROOT = PROGRAM.parent
+RETURNING = '''
+from pydantic import BaseModel
+from tools import Call, tool
+
+class Line(BaseModel):
+    what: str
+
+class Order(BaseModel):
+    id: str
+    lines: list[Line]
+    note: str | None = None
+
+@tool(effect="read")
+async def look_up(call: Call, what: str) -> Order:
+    """Look an order up."""
+    raise AssertionError
+
+@tool(effect="read")
+async def buy(call: Call, what: str, count: int) -> list[str]:
+    """Buy."""
+    raise AssertionError
+'''
 
 
 def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -34,6 +57,13 @@ def test_tools_shows_the_contracts(cli: CommandLine) -> None:
     assert contracts["buy"]["effect"] == "idempotent"
     assert contracts["buy"]["args_schema"]["required"] == ["what", "count"]
     assert "count: integer" in cli("tools", "shop").out
+
+
+def test_tools_shows_what_each_tool_returns(nowhere: CommandLine) -> None:
+    (nowhere.config.parent / "agents" / "shop" / "tools.py").write_text(RETURNING)
+    shown = nowhere("tools", "shop").out
+    returned = [line.split(None, 1)[1].strip() for line in shown.splitlines() if line.strip().startswith("returns")]
+    assert returned == ["id: string, lines: array of Line, note?: string or null", "array of string"]
 
 
 def test_tools_of_an_unknown_agent_are_refused(cli: CommandLine) -> None:
@@ -85,6 +115,18 @@ def test_doctor_names_a_condition_that_looks_for_a_read_among_the_writes(
     assert "look_up is a read, and `effects` holds writes only; look for it in `reads`" in found["found"]
 
 
+def test_doctor_warns_where_nobody_holds_the_owners_role_though_people_are_listed(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_agent(tmp_path / "agents" / "fine", {"plan": PLAN})
+    config = write_config(tmp_path, shop.address)
+    config.write_text(config.read_text().replace('roles = ["lead"]', "roles = []"))
+    ran = CommandLine(config, capsys)("doctor", "--json")
+    (found,) = [one for one in ran.json if one["verdict"] == "warning" and "'lead'" in one["found"]]
+    assert "nobody holds it; it owns the tasks, so anybody may answer for it" in found["found"]
+    assert found["mend"] == 'in lastmile.toml: [people.NAME] roles = ["lead"]'
+
+
 def test_doctor_names_a_missing_key(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +137,38 @@ def test_doctor_names_a_missing_key(
     ran = CommandLine(write_config(tmp_path, shop.address), capsys)("doctor")
     assert ran.code == 1
     assert "set OPENAI_API_KEY" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict", "found"),
+    [
+        ("{", "wrong", "script.json is not JSON"),
+        (
+            '{"replies": [{}]}',
+            "wrong",
+            'script.json is wrong: at replies/0: Value error, expected exactly one of "plan"',
+        ),
+        (None, "wrong", "there is no script"),
+        (json.dumps({"replies": [{"plan": PLAN}]}).replace("look_up", "lookup"), "warning", "did you mean 'look_up'?"),
+        ('{"replies": [{"plan": {"steps": [7, {"tool": "sell"}]}}]}', "warning", "known are: look_up, buy"),
+    ],
+)
+def test_doctor_names_a_script_that_cannot_be_played(
+    nowhere: CommandLine, script: str | None, verdict: str, found: str
+) -> None:
+    file = nowhere.config.parent / "agents" / "shop" / "script.json"
+    file.unlink() if script is None else file.write_text(script)
+    said = [one for one in nowhere("doctor", "--json").json if one["check"] == "agent shop"]
+    assert [one["verdict"] for one in said if found in one["found"]] == [verdict]
+    assert any("plans with scripted:" in one["found"] for one in said) is (verdict == "warning")
+
+
+def test_doctor_names_a_folder_of_scripts_without_any(nowhere: CommandLine) -> None:
+    file = nowhere.config.parent / "agents" / "shop" / "script.json"
+    file.unlink()
+    file.mkdir()
+    said = [one["verdict"] for one in nowhere("doctor", "--json").json if "folder of scripts" in one["found"]]
+    assert said == ["wrong"]
 
 
 def test_doctor_names_a_ledger_that_cannot_be_written(
@@ -233,8 +307,10 @@ def test_worker_with_a_bad_configuration_names_the_line(tmp_path: Path) -> None:
 def test_worker_serves_beside_a_broken_agent_and_says_so_and_drains(shop: Shop, tmp_path: Path) -> None:
     write_agent(tmp_path / "agents" / "broken", {"plan": PLAN})
     (tmp_path / "agents" / "broken" / "agent.toml").write_text("owner = 3\n")
+    write_agent(tmp_path / "agents" / "fine", {"plan": PLAN})
     write_agent(tmp_path / "agents" / "blind", {"plan": PLAN}, policy=BLIND)
     config = write_config(tmp_path, shop.address)
+    config.write_text(config.read_text().replace('roles = ["lead"]', "roles = []"))
     log = tmp_path / "worker.log"
     with log.open("wb") as output:
         worker = subprocess.Popen([sys.executable, str(PROGRAM), "--config", str(config)], stderr=output)
@@ -247,6 +323,8 @@ def test_worker_serves_beside_a_broken_agent_and_says_so_and_drains(shop: Shop, 
     said = log.read_text()
     assert "agent.refused" in said
     assert "agent.toml:1: owner" in said
+    assert "owner.missing" in said
+    assert "Nobody holds the owner's role" in said
     assert "agent.doubted" in said
     assert "look for it in `reads`" in said
     assert "worker.draining" in said

@@ -114,6 +114,42 @@ def test_example_agent_declares_every_write_of_its_document() -> None:
     }
 
 
+UNSAFE = "expected https:// in base_url: over http:// the secret of `auth` can be read on the way"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            TABLE.replace('"https://shop.example/v1"', "{a = 1}"),
+            "agent.toml:7: openapi[1].base_url: expected some text",
+        ),
+        (
+            TABLE.replace("https", "http") + "auth = {bearer_env = 'T'}",
+            f"agent.toml:4: openapi[1]: {UNSAFE}",
+        ),
+        (
+            '[[mcp]]\nname = "a"',
+            'agent.toml:4: mcp[1]: expected either command = ["PROGRAM", ...] or url = "https://..."',
+        ),
+        (
+            '[[mcp]]\nname = "a"\nurl = "https://x"\n' * 2,
+            "agent.toml:4: mcp: there are two servers called 'a'; rename one",
+        ),
+        ("limits.rounds = {}", "agent.toml:4: limits.rounds: expected a valid integer, found a table"),
+        ("done.require = [[]]", "agent.toml:4: done.require[1]: expected some text, found an array"),
+    ],
+)
+def test_fault_is_one_clear_sentence(folder: Path, text: str, said: str) -> None:
+    assert problem(folder, text).replace(f"{folder}/", "") == said
+
+
+def test_array_whose_only_element_is_wrong_is_not_said_to_be_empty_too(folder: Path) -> None:
+    (folder / "agent.toml").write_text('owner = "x"\ntools = []\nmodels = [3]\n')
+    agents = load_agents(Settings(agents=(folder.parent,), folder=folder.parent.parent))
+    assert dict(agents.problems())["desk"].endswith("agent.toml:3: models[1]: expected some text, found 3")
+
+
 CONTRACT = TABLE + "[openapi.contracts.create-refund]\n"
 
 
@@ -133,6 +169,11 @@ CONTRACT = TABLE + "[openapi.contracts.create-refund]\n"
         (TABLE + "headers = {Host = 'x'}", "the client does not set itself"),
         (TABLE + "private_addresses = ['10.0.0.0/99']", "openapi[1].private_addresses[1]: expected an address or a"),
         (TABLE + "hosts = ['https://x']", "openapi[1].hosts[1]: expected a host"),
+        (
+            TABLE + 'except = ["set*"]\n[openapi.contracts.setOrder]',
+            "agent.toml:9: openapi[1].contracts.setOrder: setOrder is no tool: `only` or `except` leaves it out",
+        ),
+        (TABLE + '[openapi.contracts."get*"]', "contracts.get*: there is no operation 'get*' in shop.json"),
         (TABLE + "[openapi.contracts.nope]", "agent.toml:8: openapi[1].contracts.nope: there is no operation 'nope'"),
         (CONTRACT + "effect = 'magic'", "agent.toml:8: openapi[1].contracts.create-refund: effect='magic' is none of"),
         (CONTRACT + "effect = 'keyed'", 'effect="keyed" needs key_window'),

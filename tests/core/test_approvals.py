@@ -7,6 +7,7 @@ from core.messages import CallOrder, CallTool, ToolRefused
 from core.orders import call_order
 from core.record import Json
 from core.task import Phase
+from core.views import waiting_for
 from tests.core.story import Story, step
 
 
@@ -235,6 +236,20 @@ def test_keys_never_change_for_a_revision() -> None:
 def test_approval_that_can_never_be_given_says_so(able: tuple[str, ...], quorum: int, is_said: bool) -> None:
     note = asked(may_answer=able, quorum=quorum).request.note
     assert (f"{'reject it' if able else 'cancel the task'}, or change the rule" in note) is is_said
+
+
+def test_approval_that_can_never_be_given_is_rejected_by_the_owner() -> None:
+    story = asked(requested_by="ana", approvers=("ana",), may_answer=(), may_reject=("lea",))
+    assert "reject it" in story.request.note
+    assert story.request.asked == ("ana", "lea")
+    assert waiting_for(story.state) == ("ana", "lea")
+    story.say("approve", "lea")
+    assert "lea may reject it" in story.state.unaccepted[-1]
+    story.say("reject", "bob")
+    assert "nobody may answer" in story.state.unaccepted[-1]
+    assert list(story.state.requests) == ["q1"]
+    story.say("reject", {"by": "Lea", "comment": "no"}).done("r1.s2")
+    assert story.status == "REJECTED"
 
 
 def test_anybody_may_be_enough() -> None:

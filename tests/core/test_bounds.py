@@ -62,6 +62,21 @@ def test_bound_reaches_the_owner(reach: Callable[[], Story], cause: str) -> None
         assert allowance(story.state, cause) == 2 * limit
 
 
+@pytest.mark.parametrize("choice", ["retry", "skip", "replan"])
+@pytest.mark.parametrize("reach", [_rounds, _steps_used, _steps_of_a_plan, _tokens, _cost])
+def test_every_choice_but_end_raises_the_bound_and_the_request_says_so(reach: Callable[[], Story], choice: str) -> None:
+    story = reach()
+    cause = story.request.cause
+    limit = allowance(story.state, cause)
+    assert story.request.note == f"Every choice but `end` raises the limit {cause} by as much again."
+    story.say("answer", {"choice": choice, "by": "lea", "replan": "otherwise"})
+    assert allowance(story.state, cause) == 2 * limit
+
+
+def test_request_that_no_bound_led_to_promises_no_more_of_it() -> None:
+    assert _same_call().request.note == ""
+
+
 def test_grants_add_up_and_do_not_double() -> None:
     story = Story(limits={"rounds": 2}).opened()
     for _ in range(8):
@@ -84,6 +99,13 @@ def test_large_results_count_before_the_next_prompt_is_paid_for() -> None:
     story.done("r1.s1", "r1.s2", "r1.s3", result="x" * 8000)
     assert story.ids == []
     assert story.request.cause == "tokens"
+
+
+def test_scripted_model_is_held_by_what_it_may_answer_and_by_what_its_replies_declare() -> None:
+    story = Story(limits={"tokens": 600}, route=(Model(name="scripted:x"),), prompt_tokens=10_000).opened()
+    assert story.ids == ["plan:0"], "it has no prompt"
+    story.plan(step("s1"), usage=Usage(input_tokens=350), model="scripted:x").done("r1.s1")
+    assert story.request.cause == "tokens", "less than the shortest answer is left"
 
 
 def test_different_results_of_the_same_call_are_progress() -> None:

@@ -1,11 +1,14 @@
 """Requests of every kind: the ladder, doubts, a task that is stuck, questions."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from core.messages import ActivityBroke, CallOrder, CallTool, TimePassed
+from core.card import card
+from core.messages import ActivityBroke, CallOrder, CallTool, OutcomeNotVerified, TimePassed
 from core.orders import call_order
+from core.profile import Model
 from core.record import Json
 from core.task import Phase
 from core.views import waiting_for
@@ -215,6 +218,53 @@ def test_only_the_owner_says_how_to_go_on(choice: str) -> None:
     story = stuck().say("answer", {"choice": choice, "by": "rob"})
     assert "may not answer" in story.state.unaccepted[-1]
     assert list(story.state.requests) == ["q1"]
+
+
+def _ownerless(**fields: Any) -> Story:
+    story = Story(people={}, ladder={"escalate_to": ()}, **fields).opened().plan(step("s1", "mail"), finish="ok")
+    return story.unknown("r1.s1")
+
+
+def test_anybody_may_answer_for_a_role_that_nobody_holds_and_the_request_says_so_where_people_are_listed() -> None:
+    story = _ownerless(knows_people=True)
+    assert story.request.may_answer == ()
+    assert (
+        "Nobody holds the owner's role 'leads', so anybody may answer for it: give it to somebody" in story.request.note
+    )
+    assert story.say("answer", {"choice": "happened", "by": "sam"}).state.requests == {}
+
+
+def test_request_says_nothing_of_the_owner_where_nobody_is_listed_at_all() -> None:
+    story = _ownerless()
+    assert (story.request.may_answer, story.request.note) == ((), "")
+    assert story.say("answer", {"choice": "happened", "by": "sam"}).state.requests == {}
+
+
+def test_plan_that_failed_before_is_shown_with_everything_that_went_wrong() -> None:
+    story = (
+        Story()
+        .opened()
+        .plan(step("s1", "pay"), step("s2"), finish="ok")
+        .refused("r1.s1", "contract_changed", "it is new")
+    )
+    story.done("r1.s2").plan(step("s1", "pay"), step("s2"), finish="ok")
+    assert story.request.reason == "the planner proposed a plan that has failed before"
+    assert story.request.note == "What went wrong before: r1.s1 pay: contract_changed: it is new"
+    assert "contract\\_changed: it is new" in card(story.state).partition("**Note** ")[2].partition("\n")[0]
+
+
+def test_answer_that_could_not_be_written_is_shown_when_the_same_plan_comes_again() -> None:
+    story = Story().opened().plan(step("s1"), finish="{{s1/name}}").done("r1.s1", result={})
+    story.tell(OutcomeNotVerified(unmet=("the answer cannot be written: s1 has no /name",)))
+    story.plan(step("s1"), finish="{{s1/name}}")
+    assert story.request.cause == "no_progress"
+    assert "The task is not done: the answer cannot be written: s1 has no /name" in story.request.note
+
+
+def test_what_the_reason_tells_is_not_told_twice() -> None:
+    story = Story(route=(Model(name="a:1"),), limits={"repairs": 1}).opened().refuse_plan("no tool 'fly'")
+    assert (story.request.cause, story.request.note) == ("plans_refused", "")
+    assert "no tool 'fly'" in story.request.reason
 
 
 def test_retry_of_no_progress_plans_again_and_may_bring_the_same_plan() -> None:

@@ -100,6 +100,13 @@ def test_card_says_what_whom_until_when_and_how() -> None:
     assert story.say("approve", {**pasted, "by": "fay"}).state.requests == {}
 
 
+def test_card_of_an_approval_that_cannot_be_given_is_a_rejection_to_paste() -> None:
+    story = Story(spec={"requested_by": "fay"}).opened().plan(step("s1", "pay", cents=500), finish="ok")
+    shown = card(story.asks("r1.s1", approvers=("fay",), may_reject=("lea",)).state)
+    assert "choose `reject` and paste" in shown
+    assert "choose `approve`" not in shown
+
+
 def evil(story: Story) -> Story:
     """As much of everything as there can be, all of it hostile."""
     story.plan(*(step(f"s{n}", "pay", text=EVIL * 20) for n in range(1000)), finish=EVIL)
@@ -132,6 +139,15 @@ def test_card_and_views_hold_their_sizes_whatever_is_in_them() -> None:
     story.done(*(one.step for one in story.commands if hasattr(one, "step")), result=EVIL * 100)
     assert len(card(story.state).encode()) < MAX_BYTES
     assert len(result_view(story.state).model_dump_json().encode()) < VIEW_BYTES
+
+
+def test_card_of_a_stuck_task_holds_its_size_whatever_failed() -> None:
+    story = Story(limits={"rounds": 1, "steps": 1000, "steps_per_plan": 1000, "parallel": 100}).opened()
+    story.plan(*(step(f"s{n}", "mail") for n in range(50)))
+    for name in list(story.state.steps):
+        story.refused(name, EVIL, EVIL * 40)
+    assert story.request.cause == "rounds"
+    assert len(card(story.state).encode()) < MAX_BYTES
 
 
 def test_requests_show_what_hides_in_arguments_and_facts() -> None:

@@ -71,6 +71,21 @@ async def test_a_rejection_ends_the_task(world: World, shop: Shop) -> None:
     assert shop.effects == []
 
 
+async def test_an_approval_that_only_the_requester_could_give_is_rejected_by_the_owner(
+    world: World, shop: Shop
+) -> None:
+    people = {"finance": ("rita",), "lead": ("lea",)}
+    world.agent("desk", shop.tools, [PAY], policy=Rules({"pay": asks("finance")}), people=people)
+    async with world.worker():
+        handle = await world.start("t", requested_by="rita")
+        await until(handle, "AWAITING_APPROVAL")
+        [request] = await requests_of(handle)
+        assert (request["may_answer"], request["may_reject"]) == ([], ["lea"])
+        await handle.signal("reject", "lea")
+        result = await outcome_of(handle)
+    assert (result["status"], shop.effects) == ("REJECTED", [])
+
+
 async def test_a_rejection_with_an_instruction_is_one_more_round(world: World, shop: Shop) -> None:
     ask_for_pay(world, shop, PAY, plan(step("s1", "note", text="voucher"), answer="sent a voucher"))
     async with world.worker():

@@ -39,6 +39,11 @@ class Pin(Record):
         """Hash of all that reaches the planner or decides about a call; 32 hex digits. Raises NotCanonical."""
         return digest([self.name, self.description, self.input_schema, self.output_schema])
 
+    @property
+    def contract(self) -> dict[str, Json]:
+        """What somebody accepts: all that is hashed, but the name."""
+        return self.model_dump(mode="json", include={"description", "input_schema", "output_schema"})
+
     def problem(self) -> str:
         """Say why the tool cannot be used as described; "" when it can."""
         if not self.name or len(self.name) > _NAME or not self.name.isprintable():

@@ -111,9 +111,10 @@ class _Source:
                 if not _is_pattern(pattern) and pattern not in self._pins:
                     yield Fault((key,), f"the server has no tool {pattern!r} that was accepted; known are: {known}")
         for name in self._table.contracts:
-            if name not in self._pins or not is_chosen(self._table, name):
-                chosen = ", ".join(one for one in self._pins if is_chosen(self._table, one)) or "none"
-                yield Fault(("contracts", name), f"there is no such tool of this server; known are: {chosen}")
+            if name not in self._pins:
+                yield Fault(("contracts", name), f"there is no such tool of this server; known are: {known}")
+            elif not is_chosen(self._table, name):
+                yield Fault(("contracts", name), f"{name} is no tool: `only` or `except` leaves it out")
 
     def _tool(self, accepted: Accepted) -> McpTool:
         declared = self._table.contracts.get(accepted.pin.name, _NOTHING_DECLARED)

@@ -87,16 +87,18 @@ class _Loader:
         return document, wanted
 
     def _check_names(self, known: Sequence[str]) -> None:
-        named = {
-            "only": self._source.only,
-            "except": self._source.leave_out,
-            "contracts": tuple(self._source.contracts),
-        }
-        for key, names in named.items():
+        for key, names in (("only", self._source.only), ("except", self._source.leave_out)):
             for number, name in enumerate(names):
                 if not any(fnmatchcase(one, name) for one in known):
-                    place: Place = (key, name) if key == "contracts" else (key, number)
-                    self._fault(place, f"there is no operation {name!r} in {self._path.name}; {listed(known)}")
+                    self._unknown((key, number), name, known)
+        for name in self._source.contracts:
+            if name not in known:
+                self._unknown(("contracts", name), name, known)
+            elif not self._is_wanted(name):
+                self._fault(("contracts", name), f"{name} is no tool: `only` or `except` leaves it out")
+
+    def _unknown(self, place: Place, name: str, known: Sequence[str]) -> None:
+        self._fault(place, f"there is no operation {name!r} in {self._path.name}; {listed(known)}")
 
     def _is_wanted(self, name: str) -> bool:
         chosen = not self._source.only or any(fnmatchcase(name, one) for one in self._source.only)

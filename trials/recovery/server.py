@@ -134,20 +134,31 @@ async def _look(stage: Stage, client: Client, kept: Acknowledged, found: Found) 
     found.starts += len(kept.signals)
     found.signals += kept.total
     tasks = {task_id: client.get_workflow_handle(task_id) for task_id in kept.signals}
-    await asyncio.gather(*(_count_lost(client, task, kept.signals[name], found) for name, task in tasks.items()))
-    there = [task for name, task in tasks.items() if name not in found.lost_starts]
-    await asyncio.gather(*(_finish(stage.counter, task, found) for task in there))
+    firsts = dict(zip(tasks, await asyncio.gather(*map(_first_run, tasks.values())), strict=True))
+    found.lost_starts += [name for name, first in firsts.items() if not first]
+    there = {name: first for name, first in firsts.items() if first}
+    await asyncio.gather(*(_finish(stage.counter, tasks[name], found) for name in there))
+    counts = (_count_lost(client, tasks[name], first, kept.signals[name], found) for name, first in there.items())
+    await asyncio.gather(*counts)
 
 
-async def _count_lost(client: Client, task: Task, marks: set[str], found: Found) -> None:
+async def _first_run(task: Task) -> str:
+    """Return the id of the first run; "" where the server does not know the task."""
     try:
         description = await task.describe()
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
-        found.lost_starts.append(task.id)
-        return
-    first = description.raw_description.workflow_execution_info.first_run_id or description.run_id
+        return ""
+    return description.raw_description.workflow_execution_info.first_run_id or description.run_id or ""
+
+
+async def _count_lost(client: Client, task: Task, first: str, marks: set[str], found: Found) -> None:
+    """Look for the marks in the task's histories, once it has ended.
+
+    A signal that comes while a worker has a workflow task is buffered, durably, and stands in the history only when
+    that task is answered or has timed out: for the tasks that the killed server had given out, 10 s later.
+    """
     handle = client.get_workflow_handle(task.id, run_id=first, first_execution_run_id=first)
     sent = b""
     async for events in runs(client, handle):

@@ -129,6 +129,10 @@ async def test_unusable_tools_are_left_out_and_said(tmp_path: Path) -> None:
         ('headers = {A = "b"}', "agent.toml:5: mcp[1]: headers are for a server with a url"),
         ('start_timeout = "soon"', "agent.toml:8: mcp[1].start_timeout: expected a duration"),
         ("[mcp.contracts.pya]", "agent.toml:8: mcp[1].contracts.pya: there is no such tool of this server"),
+        (
+            'only = ["say"]\n[mcp.contracts.pay]',
+            "agent.toml:9: mcp[1].contracts.pay: pay is no tool: `only` or `except` leaves it out",
+        ),
         ('[mcp.contracts.pay]\neffect = "safe"', "agent.toml:9: mcp[1].contracts.pay.effect: effect='safe' is none of"),
         ('[mcp.contracts.pay]\ntimeout = "0s"', "agent.toml:9: mcp[1].contracts.pay.timeout: "),
         ('[mcp.contracts.pay]\nidentity = ["x"]', "agent.toml:9: mcp[1].contracts.pay.identity: "),
