@@ -27,7 +27,8 @@ def test_followed_task_tells_its_steps_on_standard_error(cli: CommandLine) -> No
 def test_number_among_the_inputs_reaches_a_tool_that_takes_text(cli: CommandLine, shop: Shop) -> None:
     numbers = ("--input", "what=1042", "--input", "count=50")
     cli("run", "shop", "buy it", "--id", "run-number", *numbers)
-    [request] = until(cli, "run-number", "AWAITING_APPROVAL")["requests"]
+    until(cli, "run-number", "AWAITING_APPROVAL")
+    [request] = cli("show", "run-number", "--json").json["requests"]
     assert (request["args"], request["origin"]["/count"]) == ({"what": "1042", "count": 50}, "request")
     assert cli("approve", "run-number", "--by", "ana").code == 0
     assert cli("watch", "run-number").code == 0
