@@ -126,7 +126,7 @@ def test_doubt_of_a_task_that_is_gone_is_listed_with_its_owner_and_settled(cli: 
     assert "by the word of" not in cli("settle", key[:8], "happened", "--by", "leo").out
 
 
-def test_doubt_is_settled_by_no_name_while_nobody_holds_the_owners_role(
+def test_doubt_is_settled_by_anybody_while_nobody_holds_the_owners_role(
     cli: CommandLine, shop: Shop, tmp_path: Path
 ) -> None:
     key = "ef" * 16
@@ -140,10 +140,7 @@ def test_doubt_is_settled_by_no_name_while_nobody_holds_the_owners_role(
     text = shop.config.read_text().replace('"agents"', f'"{shop.folder}/agents"').replace("///", f"///{shop.folder}/")
     ownerless.write_text(text.replace('roles = ["lead"]', "roles = []"))
     ran = CommandLine(ownerless, cli.capture)("settle", key, "happened", "--by", "sam")
-    assert ran.code == 1
-    assert "sam may not settle" in ran.err
-    assert 'in lastmile.toml, [people.NAME] roles = ["lead"]' in ran.err
-    assert cli("settle", key, "happened", "--by", "leo").code == 0
+    assert (ran.code, "by the word of sam" in ran.out) == (0, True)
 
 
 def test_running_task_is_told_by_answer_not_by_settle(cli: CommandLine, shop: Shop) -> None:
