@@ -164,9 +164,11 @@ async def _load_agents(settings: Settings, environ: Mapping[str, str]) -> AgentF
     agents = load_agents(settings, environ, pinned.failed)
     for name, problem in agents.problems():
         log.error("agent.refused", agent=name, problem=problem)
-    for profile in (agents.get(name).profile for name in agents.names()):
-        if profile.lacks_owner:
-            log.warning("owner.missing", agent=profile.agent, problem=profile.owner_lacking)
+    for agent in map(agents.get, agents.names()):
+        if agent.profile.lacks_owner:
+            log.warning("owner.missing", agent=agent.name, problem=agent.profile.owner_lacking)
+        for doubt in agent.doubts:
+            log.warning("agent.doubted", agent=agent.name, problem=doubt)
     if not agents.names():
         log.error("agent.none_loaded", folders=[str(folder) for folder in settings.agents])
     return agents

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from activities.approvals import Bench, Weighed
-from activities.arguments import complete_origin, fill_in
+from activities.arguments import complete_origin, fill_in, numbers_as_text
 from activities.faults import NotYet, back_off
 from activities.results import report_of, shorten
 from activities.visit import Visit, within
@@ -111,7 +111,8 @@ class Admission:
             raise _refused(visit, "contract_changed", f"{visit.name} is not there as the plan knew it; plan again")
         try:
             filled, found = await fill_in(order.args, order.deferred, self._ledger.fetch)
-            args = tool.check(filled)
+            origin = {**found, **order.origin}
+            args = tool.check(numbers_as_text(filled, origin, tool.contract.args_schema))
             digest = names.approval_digest(order.key, visit.name, args, order.digest)
         except Unresolvable as error:
             raise _refused(visit, "not_resolved", str(error)) from error
@@ -119,7 +120,7 @@ class Admission:
             raise _refused(visit, error.code, error.message) from error
         except names.NotCanonical as error:
             raise _refused(visit, "bad_arguments", f"the arguments have no canonical JSON: {error}") from error
-        return Checked(agent, tool, args, complete_origin(args, {**found, **order.origin}), digest, {})
+        return Checked(agent, tool, args, complete_origin(args, origin), digest, {})
 
     async def _guard(self, visit: Visit, reservation: Reservation) -> None:
         """Let no second call of the same intent through, before anybody is asked for it."""
@@ -151,6 +152,8 @@ class Admission:
         self, visit: Visit, checked: Checked, reservation: Reservation, row: Row | None
     ) -> Admitted | ToolReport:
         verdict = await self._verdict(visit, checked)
+        bench = _bench(visit, checked, verdict)
+        weighed = bench.weigh(visit.order.approvals, checked.digest)
         totals = (verdict.total,) if verdict.total else ()
         is_ruled = row is not None and row.sends > 0 and visit.ruling_on(row) is not None
         if is_ruled and verdict.do is Do.ASK:  # whoever said "it did not happen" wants it sent
@@ -158,11 +161,10 @@ class Admission:
         match verdict.do:
             case Do.DENY:
                 raise _refused(visit, "denied", f"{verdict.rule}: {verdict.reason}".rstrip(": "))
-            case Do.ALLOW:
-                return Admitted(checked, verdict, reservation, (), totals)
+            case Do.ALLOW:  # whoever approved of exactly this, as by an edit, stands behind it all the same
+                named = tuple(approval for approval in weighed.fit if approval.by)
+                return Admitted(checked, verdict, reservation, named, totals)
             case Do.ASK:
-                bench = _bench(visit, checked, verdict)
-                weighed = bench.weigh(visit.order.approvals, checked.digest)
                 if not weighed.enough:
                     return await self._ask(visit, checked, bench, weighed)
                 return Admitted(checked, verdict, reservation, weighed.fit, totals)

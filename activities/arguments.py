@@ -1,4 +1,6 @@
-"""The arguments of a call as they arrive at the door: late references filled in, and the origin of every value."""
+"""The arguments of a call as they arrive at the door: late references filled in, the origin of every value, and
+integers of the request in the form that the tool takes.
+"""
 
 import copy
 import json
@@ -7,8 +9,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from core.messages import Deferred
 from core.record import Json
 from core.references import Source, Unresolvable, escape, resolve, unescape
+from core.schemas import part_for, types_of
 
 Fetch = Callable[[str], Awaitable[bytes | None]]
+_TEXT_ALONE = (frozenset({"string"}), frozenset({"string", "null"}))
 
 
 async def fill_in(value: Json, deferred: tuple[Deferred, ...], fetch: Fetch) -> tuple[Json, dict[str, str]]:
@@ -52,6 +56,28 @@ def _put(holder: Json, pointer: str, value: Json) -> Json:
     return holder
 
 
+def numbers_as_text(args: Mapping[str, Json], origin: Mapping[str, str], schema: Mapping[str, Json]) -> dict[str, Json]:
+    """Write an integer of the request in decimal where the tool takes text and no number.
+
+    Whoever starts a task with an order's number cannot know that a tool takes it as text. What came from elsewhere
+    stays as it is: a tool's or the model's value of the wrong type is an error that has to be seen.
+    """
+    texts = {
+        pointer: str(leaf)
+        for name, value in args.items()
+        for pointer, source, leaf in _leaves(value, f"/{escape(name)}", "model", origin)
+        if source == "request" and _is_integer(leaf) and types_of(part_for(schema, pointer), schema) in _TEXT_ALONE
+    }
+    written: dict[str, Json] = copy.deepcopy(dict(args)) if texts else dict(args)
+    for pointer, text in texts.items():
+        _put(written, pointer, text)
+    return written
+
+
+def _is_integer(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def complete_origin(args: Mapping[str, Json], known: Mapping[str, str]) -> dict[str, str]:
     """Say for every argument and every value inside where it came from; what nobody claims came from the model.
 
@@ -61,12 +87,13 @@ def complete_origin(args: Mapping[str, Json], known: Mapping[str, str]) -> dict[
     for name, value in args.items():
         at = f"/{escape(name)}"
         whole = listed.setdefault(at, "model")
-        for pointer, source in _leaves(value, at, whole, known):
+        for pointer, source, _ in _leaves(value, at, whole, known):
             listed.setdefault(pointer, source)
     return listed
 
 
-def _leaves(value: Json, at: str, source: str, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _leaves(value: Json, at: str, source: str, known: Mapping[str, str]) -> Iterator[tuple[str, str, Json]]:
+    """Yield pointer, origin and value of everything inside that holds nothing itself."""
     source = known.get(at, source)
     match value:
         case dict() if value:
@@ -76,4 +103,4 @@ def _leaves(value: Json, at: str, source: str, known: Mapping[str, str]) -> Iter
             for index, item in enumerate(value):
                 yield from _leaves(item, f"{at}/{index}", source, known)
         case _:
-            yield at, source
+            yield at, source, value

@@ -114,11 +114,18 @@ def _agents(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         agent = agents.get(name)
         count = f"{len(agent.tools)} tools, owner {agent.profile.owner}"
         yield Finding(check=f"agent {name}", verdict=Verdict.OK, found=count)
+        yield from _doubts(agent)
         yield from _people(agent)
         yield from _databases(agent, environ)
         yield from _sources(agent)
         yield from _unread(agent, settings)
         yield from _route(agent, settings, environ)
+
+
+def _doubts(agent: Agent) -> Iterator[Finding]:
+    for doubt in agent.doubts:
+        mend = "mend `require` under [done] in its agent.toml"
+        yield Finding(check=f"agent {agent.name}", verdict=Verdict.WARNING, found=doubt, mend=mend)
 
 
 def _people(agent: Agent) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """ls, show, watch: where tasks stand. The inbox is a query on Temporal's visibility, not another database."""
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -17,7 +17,7 @@ from cli.live import watch as watch_task
 from cli.opening import Desk, at_the_desk
 from cli.options import AsJson, ConfigPath, TaskId, word_option
 from cli.outcomes import Outcome
-from cli.runs import task_that_counts
+from cli.runs import agent_wanted, has_begun, task_that_counts
 from cli.screen import ago, coloured
 from cli.settling import calls_in_doubt, lines_of
 from cli.stopping import show_stops
@@ -32,6 +32,8 @@ from core.task import Status
 _STATUS = SearchAttributeKey.for_keyword(names.STATUS_ATTRIBUTE)
 _AGENT = SearchAttributeKey.for_keyword(names.AGENT_ATTRIBUTE)
 _WAITING_FOR = SearchAttributeKey.for_keyword_list(names.WAITING_FOR_ATTRIBUTE)
+_FAILED = f"WorkflowType = '{names.WORKFLOW}' AND ExecutionStatus = 'Failed'"
+_NOT_YET = datetime.max.replace(tzinfo=UTC)
 _WAITING_SINCE = SearchAttributeKey.for_datetime(names.WAITING_SINCE_ATTRIBUTE)
 _PAGE = 1_000
 """Runs that the server is asked for at once; a task may have had many."""
@@ -68,6 +70,11 @@ class Wanted(Record):
         if is_waiting:
             parts.append(f"{names.WAITING_FOR_ATTRIBUTE} IS NOT NULL AND ExecutionStatus = 'Running'")
         return " AND ".join(parts)
+
+    @property
+    def may_not_have_begun(self) -> bool:
+        """Whether tasks are wanted that failed before they carried any search attribute."""
+        return self.waiting_for is None and self.status in (None, Status.FAILED)
 
     def fits(self, one: Listed) -> bool:
         """Whether a task is wanted, where the server cannot say."""
@@ -111,7 +118,10 @@ async def list_tasks(desk: Desk, wanted: Wanted, limit: int) -> list[Listed]:
     """
     try:
         waiting = await _query(desk, wanted.query(is_waiting=True), limit)
-        return _waiting_first(waiting | await _query(desk, wanted.query(), limit))[:limit]
+        tasks = waiting | await _query(desk, wanted.query(), limit)
+        if wanted.may_not_have_begun:
+            tasks = _joined(tasks, await _never_begun(desk, wanted, limit))
+        return _waiting_first(tasks)[:limit]
     except RPCError as error:
         if error.status is not RPCStatusCode.INVALID_ARGUMENT:
             raise
@@ -133,9 +143,37 @@ async def _query(desk: Desk, query: str, limit: int) -> dict[str, Listed]:
     return tasks
 
 
+async def _never_begun(desk: Desk, wanted: Wanted, limit: int) -> list[Listed]:
+    """Find what failed before it had search attributes: a bad input, an agent that is broken or not there.
+
+    A second start under the id of a task that did begin is left out: that task is what the id stands for.
+    """
+    query = f"{_FAILED} AND {names.STATUS_ATTRIBUTE} IS NULL"
+    found = [one async for one in desk.client.list_workflows(query, limit=limit)]
+    listed = await asyncio.gather(*(_unless_begun(desk, one) for one in found))
+    return [one for one in listed if one is not None and wanted.fits(one)]
+
+
+async def _unless_begun(desk: Desk, found: WorkflowExecution) -> Listed | None:
+    task = Task(desk.client, found.id, found.run_id)
+    if await has_begun(task):
+        return None
+    return _listed(found).model_copy(update={"agent": await agent_wanted(task)})
+
+
+def _joined(tasks: dict[str, Listed], others: list[Listed]) -> dict[str, Listed]:
+    """Add tasks that are not known, and to known runs what is known better; a later run of the id stays."""
+    tasks = dict(tasks)
+    for one in others:
+        if tasks.setdefault(one.task_id, one).started_at == one.started_at:
+            tasks[one.task_id] = one
+    return tasks
+
+
 def _waiting_first(tasks: dict[str, Listed]) -> list[Listed]:
-    """Keep the order among those that wait and among the others."""
-    return sorted(tasks.values(), key=lambda one: not one.waiting_for)
+    """Put those that wait first; the others, and they too, in the server's order: open ones, then the last to end."""
+    newest = sorted(tasks.values(), key=lambda one: (one.ended_at or _NOT_YET, one.started_at), reverse=True)
+    return sorted(newest, key=lambda one: not one.waiting_for)
 
 
 def _listed(found: WorkflowExecution) -> Listed:

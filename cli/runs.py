@@ -13,9 +13,10 @@ from temporalio.service import RPCError
 from cli.opening import Desk
 from cli.tasks import Task
 from config.settings import Settings
+from core import names
 from core.errors import CallerError, LedgerDown
 from core.receipts import TaskRow
-from core.record import Record
+from core.record import Json, Record
 
 _ENDS = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: "COMPLETED",
@@ -127,6 +128,22 @@ async def _listed(task: Task) -> AsyncIterator[str]:
         return
 
 
+async def has_begun(task: Task) -> bool:
+    """Whether any run of the task's id got as far as to carry our search attributes, as visibility says."""
+    if any(char in task.id for char in "'\"\\"):
+        return False
+    query = f"WorkflowId = '{task.id}' AND {names.STATUS_ATTRIBUTE} IS NOT NULL"
+    return (await task.client.count_workflows(query)).count > 0
+
+
+async def agent_wanted(task: Task) -> str:
+    """Read in a run's first event which agent was asked for; "" where its input names none."""
+    async for event in task.handle.fetch_history_events(page_size=1):
+        agent = _wish(event.workflow_execution_started_event_attributes).get("agent")
+        return agent[:200] if isinstance(agent, str) else ""
+    return ""
+
+
 def _run(run_id: str, history: WorkflowHistory) -> Run:
     """Read what a run's history says of its beginning and its end. One that was reset begins when it was reset."""
     started, last = _started(history), history.events[-1]
@@ -152,11 +169,17 @@ def _how(run_id: str, started: Started) -> str:
 
 
 def _is_again(started: Started) -> bool:
+    return bool(_wish(started).get("again"))
+
+
+def _wish(started: Started) -> dict[str, Json]:
+    """Read the input of a run; empty where it is none of ours."""
     payloads = started.input.payloads
     try:
-        return bool(payloads and json.loads(payloads[0].data).get("again"))
-    except (ValueError, AttributeError):
-        return False
+        found = json.loads(payloads[0].data) if payloads else None
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_reset(event: HistoryEvent, run_id: str) -> bool:

@@ -98,6 +98,7 @@ class _Build:
             budget=budget_of(self._file.budgets, self._settings),
             tenants=tenants_of(self._settings),
             sources=tuple(self._sources),
+            doubts=tuple(done.misplaced({name for name, tool in tools.items() if not tool.contract.writes})),
         )
 
     def _tools(self) -> Mapping[str, Tool]:

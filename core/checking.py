@@ -1,5 +1,7 @@
 """Check a planner's document against the contracts of the tools, before anything runs. Every fault at once.
 
+Null is read as "not given" where a field may be left out: models under a strict schema have to write every field.
+
 Accepted here and checked when resolved: optional values, unions, array indexes and results without a schema.
 """
 
@@ -14,7 +16,7 @@ from core.contract import Contract
 from core.names import undo_of
 from core.plan import Fault, Plan, PlannedStep
 from core.profile import Limits
-from core.record import Json
+from core.record import Json, Record
 from core.references import INPUTS, Malformed, Reference, escape, find
 from core.schemas import can_hold, part_for, types_of
 from core.undo_order import misplaced
@@ -53,6 +55,7 @@ def check_plan(
     ]:
         return faults
     try:
+        document = _as_given(document)
         text = json.dumps(document)
         plan = Plan.model_validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
@@ -63,6 +66,20 @@ def check_plan(
     if undoes and not faults:
         faults = list(misplaced(plan, catalogue))
     return faults[:50] or plan
+
+
+def _as_given(document: Json) -> Json:
+    plan = _without_nulls(document, Plan)
+    if isinstance(plan, dict) and isinstance(plan.get("steps"), list):
+        return plan | {"steps": [_without_nulls(step, PlannedStep) for step in plan["steps"]]}
+    return plan
+
+
+def _without_nulls(value: Json, shape: type[Record]) -> Json:
+    if not isinstance(value, dict):
+        return value
+    optional = {name for name, field in shape.model_fields.items() if not field.is_required()}
+    return {name: item for name, item in value.items() if item is not None or name not in optional}
 
 
 def _shape_fault(loc: tuple[str | int, ...], message: str, document: Json) -> Fault:

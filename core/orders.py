@@ -192,12 +192,19 @@ def _was_requested(state: TaskState, value: Json) -> bool:
     """A literal that stands in the inputs, or as a word of its own in the goal, came from the request."""
     if value is None or isinstance(value, bool) or value == "":
         return False
-    if any(value == given and type(value) is type(given) for _, given in _leaves(state.spec.inputs)):
+    if any(_is_given(value, given) for _, given in _leaves(state.spec.inputs)):
         return True
     text = str(value)
     if _NUMBER.fullmatch(text):
         return text in _NUMBER.findall(state.spec.goal)
     return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", state.spec.goal) is not None
+
+
+def _is_given(value: Json, given: Json) -> bool:
+    """An integer of the inputs is meant by its decimal text too; a text of the inputs is meant by nothing else."""
+    if type(value) is type(given):
+        return bool(value == given)
+    return isinstance(value, str) and isinstance(given, int) and not isinstance(given, bool) and value == str(given)
 
 
 def effects_order(state: TaskState, command: ListEffects) -> EffectsOrder:

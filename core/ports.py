@@ -259,7 +259,7 @@ class Agent:
     """An agent as loaded from its folder.
 
     ``budget``: its own, of a day; ``tenants``: those of whom it works for; ``sources``: what its tools keep open, to be
-    closed when the worker ends.
+    closed when the worker ends; ``doubts``: what loads, but hardly says what was meant.
     """
 
     name: str
@@ -271,6 +271,7 @@ class Agent:
     budget: DayBudget = field(default_factory=DayBudget)
     tenants: TenantBudgets = field(default_factory=TenantBudgets)
     sources: Sequence[ToolSource] = ()
+    doubts: Sequence[str] = ()
 
 
 class Agents(Protocol):

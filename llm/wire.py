@@ -14,8 +14,6 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 _MAX_DIGITS = 400
 _MAX_FAULTS = 20
-_OPTIONAL = ("steps", "finish", "ask", "confidence")
-_OPTIONAL_IN_STEP = ("after", "why", "repeat_of", "args")
 
 
 class Fault(Record):
@@ -57,7 +55,7 @@ def plan_schema(*, bounded: bool) -> dict[str, Json]:
 
 
 def decode(text: str) -> dict[str, Json] | Fault:
-    """Decode an answer into a plan document: `args` become objects, nulls of optional fields are dropped.
+    """Decode an answer into a plan document: `args` become objects.
 
     Takes any text and never raises; what is wrong is said at once, for all steps.
     """
@@ -69,7 +67,6 @@ def decode(text: str) -> dict[str, Json] | Fault:
         return Fault(words=f"the answer is not JSON: {error}; answer with one JSON object and nothing else")
     if not isinstance(plan, dict):
         return Fault(words=f"the answer is JSON but {_kind(plan)}; answer with one JSON object")
-    plan = _without_nulls(plan, _OPTIONAL)
     faults: list[str] = []
     if isinstance(plan.get("steps"), list):
         plan["steps"] = [_decode_step(step, number, faults) for number, step in enumerate(plan["steps"], start=1)]
@@ -101,10 +98,7 @@ def parse(text: str, max_bytes: int = MAX_BYTES) -> Json:
 
 
 def _decode_step(step: Json, number: int, faults: list[str]) -> Json:
-    if not isinstance(step, dict):
-        return step
-    step = _without_nulls(step, _OPTIONAL_IN_STEP)
-    if not isinstance(step.get("args"), str):
+    if not isinstance(step, dict) or not isinstance(step.get("args"), str):
         return step
     args = _decode_args(step["args"])
     if isinstance(args, Fault):
@@ -164,10 +158,6 @@ def _integer(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
         raise NotJson(f"an integer has {len(digits)} digits")
     return int(digits)
-
-
-def _without_nulls(value: dict[str, Json], names: tuple[str, ...]) -> dict[str, Json]:
-    return {name: item for name, item in value.items() if item is not None or name not in names}
 
 
 def _kind(value: Json) -> str:

@@ -69,6 +69,12 @@ async def failed(world: World, shop: Shop) -> Handle:
     return handle
 
 
+async def bad_input(world: World, shop: Shop) -> Handle:
+    """Nothing that can be begun; recorded by a version that only raised the reason."""
+    world.agent("desk", shop.tools, [PAY])
+    return await world.start_with("bad_input", {"agent": "desk", "inputs": ["1"]})
+
+
 async def rejected(world: World, shop: Shop) -> Handle:
     """Wrong answers first, then a refused approval."""
     handle = await _asked(world, shop, "rejected")
@@ -286,6 +292,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     for scenario in (
         completed,
         failed,
+        bad_input,
         rejected,
         expired,
         cancelled,

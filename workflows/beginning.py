@@ -5,12 +5,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
 
 from core import machine
 from core.carrying import fold_old
+from core.change import change
+from core.profile import EndStatus
 from core.record import Json
-from core.task import TaskSpec, TaskState
+from core.task import Ending, Stage, TaskSpec, TaskState
 from workflows.payloads import Undecodable, decode, read
 
 
@@ -23,17 +24,29 @@ class Beginning:
 
 
 def begin(raw: object) -> Beginning:
-    """Make or take over the state; a bad input ends the task with the reason."""
+    """Make or take over the state; after a bad input it is that of a task that has ended, with the reason."""
+    wish: Json = None
     try:
         if workflow.info().continued_run_id and isinstance(carried := decode(raw), dict) and "carried" in carried:
             return _take_over(carried)
-        spec = TaskSpec.model_validate(read(raw))
+        wish = read(raw)
+        spec = TaskSpec.model_validate(_as_given(wish))
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'input'}: {one['msg']}" for one in error.errors()[:10])
-        raise _bad_input(wrong) from None
+        wrong = "; ".join(
+            f"{'.'.join(map(str, one['loc']))[:100] or 'input'}: {one['msg']}" for one in error.errors()[:10]
+        )
+        return _ended(wish, wrong)
     except Undecodable as error:
-        raise _bad_input(str(error)) from None
+        return _ended(wish, str(error))
     return Beginning(machine.start(workflow.info().workflow_id, spec, workflow.now()))
+
+
+def _as_given(wish: Json) -> Json:
+    """Read null as "not given" where a field may be left out, as forms and generated clients mean it."""
+    if not isinstance(wish, dict):
+        return wish
+    optional = {name for name, field in TaskSpec.model_fields.items() if not field.is_required()}
+    return {name: value for name, value in wish.items() if value is not None or name not in optional}
 
 
 def carry(state: TaskState, ancestors: tuple[str, ...]) -> dict[str, Any]:
@@ -49,8 +62,17 @@ def _take_over(carried: dict[str, Json]) -> Beginning:
     return Beginning(state, (info.first_execution_run_id, info.continued_run_id or ""))
 
 
-def _bad_input(wrong: str) -> ApplicationError:
+def _ended(wish: Json, wrong: str) -> Beginning:
+    """Nothing is started, and nobody is told: whose task it is cannot be known."""
     expected = '{"agent": "...", "goal": "...", "inputs": {...}, "requested_by": "..."}'
-    return ApplicationError(
-        f"FAILED: the input of the task is wrong: {wrong}. Expected {expected}", type="FAILED", non_retryable=True
+    ending = Ending(
+        status=EndStatus.FAILED, reason=f"the input of the task is wrong: {wrong[:1500]}. Expected {expected}"
     )
+    shown = wish if isinstance(wish, dict) else {}
+    spec = TaskSpec.model_construct(agent=_text(shown.get("agent"), 200), goal=_text(shown.get("goal"), 2_000))
+    state = machine.start(workflow.info().workflow_id, spec, workflow.now())
+    return Beginning(change(state, ending=ending, final=ending.status, stage=Stage.ENDED))
+
+
+def _text(value: Json, limit: int) -> str:
+    return value[:limit] if isinstance(value, str) else ""

@@ -137,6 +137,20 @@ async def test_quorum_takes_distinct_people(asking: Bench) -> None:
     assert report.approved_by == ("ana", "ben")
 
 
+async def test_whoever_approved_of_what_policy_allows_by_itself_is_named(bench: Bench) -> None:
+    order = bench.order(TOOL)
+    args = bench.tools[TOOL].check(order.args)
+    digest = names.approval_digest(order.key, TOOL, args, order.digest)
+    given = [
+        Approval(request_id=f"q{number}", digest=said, by=name)
+        for number, (name, said) in enumerate([("ana", digest), ("rita", digest), ("", digest), ("ben", "0" * 16)])
+    ]
+    report = await bench.call(TOOL, order.model_copy(update={"approvals": tuple(given)}))
+    assert isinstance(report, ToolSucceeded)
+    assert report.approved_by == ("ana",), "not the requester, not nobody, and nobody who approved of something else"
+    assert (await bench.row(order)).approved_by == ("ana",)
+
+
 async def test_role_is_checked_again_when_the_call_is_made(asking: Bench) -> None:
     asked = await needed(asking)
     asking.agent.profile.people["finance"] = ("ben",)

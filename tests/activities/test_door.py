@@ -8,9 +8,11 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from core.errors import NotSent, Refused
-from core.messages import OutcomeUnknown, ToolRefused, ToolSucceeded, ToolUnavailable
+from core.messages import Deferred, OutcomeUnknown, ToolRefused, ToolSucceeded, ToolUnavailable
 from core.receipts import RowState
 from tests.activities.bench import CANCEL, NOT_SENT, REFUSAL, SHUTDOWN, WRITES, Bench, Crash
+
+ORDER = ("/order_id", "/amount")
 
 
 @pytest.mark.parametrize("effect", WRITES)
@@ -88,6 +90,36 @@ async def test_bad_arguments_are_refused_by_name(bench: Bench) -> None:
     assert isinstance(report, ToolRefused)
     assert report.code == "bad_arguments"
     assert "colour" in report.message
+
+
+async def test_integer_of_the_request_is_passed_as_text_where_the_tool_takes_only_text(bench: Bench) -> None:
+    order = bench.order("refund_keyed", args={"order_id": 1042, "amount": 7}, origin=dict.fromkeys(ORDER, "request"))
+    assert isinstance(await bench.call("refund_keyed", order), ToolSucceeded)
+    [case] = bench.rules.cases
+    assert (case.args["order_id"], case.args["amount"], case.origin["/order_id"]) == ("1042", 7, "request")
+    assert bench.provider.applied == [(order.key, ["1042", 7])]
+    assert (await bench.row(order)).args["order_id"] == "1042"
+
+
+async def test_integer_of_the_request_that_only_the_door_finds_is_passed_as_text(bench: Bench) -> None:
+    late = Deferred(
+        at="/order_id",
+        expression={"$from": "inputs", "path": "/order"},
+        blobs={},
+        values={"inputs": {"order": 1042}},
+        origins={"inputs": "request"},
+    )
+    report = await bench.call("refund_keyed", args={"order_id": None}, deferred=(late,))
+    assert isinstance(report, ToolSucceeded)
+
+
+@pytest.mark.parametrize(
+    ("value", "source"), [(1042, "model"), (1042, "tool:get_order"), (True, "request"), (10.5, "request")]
+)
+async def test_nothing_but_an_integer_of_the_request_becomes_text(bench: Bench, value: Any, source: str) -> None:
+    report = await bench.call("refund_keyed", args={"order_id": value}, origin={"/order_id": source})
+    assert isinstance(report, ToolRefused)
+    assert (report.code, bench.provider.requests) == ("bad_arguments", 0)
 
 
 @pytest.mark.parametrize("effect", WRITES)

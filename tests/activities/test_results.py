@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from activities.arguments import complete_origin
+from activities.arguments import complete_origin, numbers_as_text
 from activities.results import pack, shorten
 from core.messages import Deferred, ToolRefused, ToolSucceeded
 from core.receipts import RowState
@@ -151,3 +151,28 @@ def test_origin_is_said_for_every_value() -> None:
         "/a~1b": "model",
         "/empty": "model",
     }
+
+
+def test_integer_of_the_request_becomes_text_at_any_depth_where_only_text_fits() -> None:
+    order = {"type": "object", "properties": {"id": {"type": "string"}, "count": {"type": "integer"}}}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "order": {"$ref": "#/$defs/Order"},
+            "ids": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
+            "either": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            "anything": {},
+        },
+        "$defs": {"Order": order},
+    }
+    args = {"order": {"id": 7, "count": 7}, "ids": [7, -8, None], "either": 7, "anything": 7}
+    origin = {
+        "/order": "request",
+        "/ids": "request",
+        "/ids/0": "tool:get",
+        "/either": "request",
+        "/anything": "request",
+    }
+    written = numbers_as_text(args, origin, schema)
+    assert written == {"order": {"id": "7", "count": 7}, "ids": [7, "-8", None], "either": 7, "anything": 7}
+    assert args["order"] == {"id": 7, "count": 7}, "what came in stays as it is"

@@ -54,6 +54,14 @@ def test_approval_with_other_arguments_buys_these(cli: CommandLine, shop: Shop) 
     assert shop.bought("edit-1") == ["tea 20"]
 
 
+def test_whoever_edits_a_call_into_one_that_needs_nobody_is_named(cli: CommandLine, shop: Shop) -> None:
+    ask(cli, "edit-2")
+    assert cli("approve", "edit-2", "--by", "ana", "--args", '{"count": 2}').code == 0
+    assert cli("watch", "edit-2").code == 0
+    [effect] = cli("show", "edit-2", "--json").json["result"]["effects"]
+    assert (shop.bought("edit-2"), effect["approved_by"]) == (["tea 2"], ["ana"])
+
+
 def test_question_is_answered_with_text(cli: CommandLine) -> None:
     cli("run", "asker", "paint it", "--id", "ask-1")
     until(cli, "ask-1", "AWAITING_PERSON")

@@ -1,4 +1,11 @@
-from tests.cli.conftest import CommandLine
+import asyncio
+import time
+from typing import Any
+
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from tests.cli.conftest import CommandLine, Shop
 from tests.cli.test_decisions import ask
 from tests.cli.waiting import until
 
@@ -6,7 +13,9 @@ from tests.cli.waiting import until
 def listed(cli: CommandLine, *options: str) -> list[str]:
     ran = cli("ls", "--json", *options)
     assert ran.code == 0
-    return [one["task_id"] for one in ran.json]
+    ids = [one["task_id"] for one in ran.json]
+    assert len(ids) == len(set(ids)), "one row per id"
+    return ids
 
 
 def test_inbox_of_a_person_and_of_a_role_holds_what_waits_for_them(cli: CommandLine) -> None:
@@ -18,6 +27,48 @@ def test_inbox_of_a_person_and_of_a_role_holds_what_waits_for_them(cli: CommandL
     cli("cancel", "inbox-1")
     until(cli, "inbox-1", "CANCELLED")
     assert "inbox-1" not in listed(cli, "--waiting-for", "ana")
+
+
+def until_listed(cli: CommandLine, ids: set[str], *options: str, seconds: float = 60) -> None:
+    """Visibility may be a moment late: ask until all are listed."""
+    give_up_at = time.monotonic() + seconds
+    while not ids <= set(found := listed(cli, *options)):
+        assert time.monotonic() < give_up_at, ids - set(found)
+        time.sleep(0.05)
+
+
+async def start_badly(shop: Shop, wishes: dict[str, Any]) -> None:
+    """Start tasks as other programs may, and wait until they have failed."""
+    client = await Client.connect(shop.address, data_converter=pydantic_data_converter)
+    for task_id, wish in wishes.items():
+        handle = await client.start_workflow("AgentTask", wish, id=task_id, task_queue="lastmile")
+        try:
+            await handle.result()
+        except WorkflowFailureError:
+            continue
+        raise AssertionError(f"{task_id} did not fail")
+
+
+def test_task_that_failed_before_it_began_is_listed_by_status_and_agent(cli: CommandLine, shop: Shop) -> None:
+    wishes = {
+        "begun-not-1": {"agent": "nobody", "goal": "x"},
+        "begun-not-2": {"agent": "shop"},
+        "begun-not-3": ["shop"],
+        "o'dear": {"agent": "shop", "goal": 7},
+    }
+    asyncio.run(start_badly(shop, wishes))
+    until_listed(cli, set(wishes), "--status", "FAILED")
+    for options in ((), ("--status", "FAILED")):
+        found = {one["task_id"]: one for one in cli("ls", "--json", "--limit", "1000", *options).json}
+        assert [found[name]["agent"] for name in wishes] == ["nobody", "shop", "", "shop"]
+        assert {found[name]["status"] for name in wishes} == {"FAILED"}
+    assert listed(cli, "--agent", "nobody") == ["begun-not-1"]
+    assert {"begun-not-2", "o'dear"} <= set(listed(cli, "--agent", "shop", "--status", "FAILED"))
+    assert not set(wishes) & set(listed(cli, "--status", "COMPLETED"))
+    assert not set(wishes) & set(listed(cli, "--waiting-for", "ana"))
+    shown = cli("show", "begun-not-2", "--json").json
+    assert (shown["status"], shown["result"]["reason"]) == ("FAILED", shown["reason"])
+    assert "goal: Field required" in shown["reason"]
 
 
 def test_tasks_that_wait_for_somebody_are_listed_before_newer_ones(cli: CommandLine) -> None:

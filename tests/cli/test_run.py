@@ -24,6 +24,17 @@ def test_followed_task_tells_its_steps_on_standard_error(cli: CommandLine) -> No
     assert "r1.buy" in ran.out
 
 
+def test_number_among_the_inputs_reaches_a_tool_that_takes_text(cli: CommandLine, shop: Shop) -> None:
+    numbers = ("--input", "what=1042", "--input", "count=50")
+    cli("run", "shop", "buy it", "--id", "run-number", *numbers)
+    until(cli, "run-number", "AWAITING_APPROVAL")
+    [request] = cli("show", "run-number", "--json").json["requests"]
+    assert (request["args"], request["origin"]["/count"]) == ({"what": "1042", "count": 50}, "request")
+    assert cli("approve", "run-number", "--by", "ana").code == 0
+    assert cli("watch", "run-number").code == 0
+    assert shop.bought("run-number") == ["1042 50"]
+
+
 def test_id_that_has_run_is_refused(cli: CommandLine, shop: Shop) -> None:
     cli("run", "shop", "buy tea", "--id", "run-3", *SMALL, "--wait")
     again = cli("run", "shop", "buy tea", "--id", "run-3", *SMALL)

@@ -55,6 +55,10 @@ def test_start_that_was_refused_does_not_hide_the_run_that_counts(cli: CommandLi
     assert (report["status"], len(report["runs"])) == ("COMPLETED", 2)
     assert [step["tool"] for step in report["steps"]] == ["look_up", "buy"]
     assert shop.bought("twice-1") == ["tea 2"]
+    rows = [one for one in cli("ls", "--json", "--limit", "1000").json if one["task_id"] == "twice-1"]
+    assert [one["status"] for one in rows] == ["COMPLETED"]
+    failed = cli("ls", "--json", "--limit", "1000", "--status", "FAILED").json
+    assert "twice-1" not in [one["task_id"] for one in failed]
 
 
 def test_audit_names_the_runs_of_a_task_that_ran_again(cli: CommandLine) -> None:

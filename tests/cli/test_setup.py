@@ -103,6 +103,20 @@ def test_doctor_names_broken_agents_and_roles_that_nobody_holds(
     assert "'board' is named in agent.toml, and nobody holds it" in found["agent fine", "warning"]
 
 
+BLIND = "[done]\nrequire = [\"effects.exists(e, e.tool == 'look_up')\"]\n"
+
+
+def test_doctor_names_a_condition_that_looks_for_a_read_among_the_writes(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_agent(tmp_path / "agents" / "blind", {"plan": PLAN}, policy=BLIND)
+    ran = CommandLine(write_config(tmp_path, shop.address), capsys)("doctor", "--json")
+    assert ran.code == 0
+    [found] = [one for one in ran.json if one["verdict"] == "warning"]
+    assert (found["check"], "[done]" in found["mend"]) == ("agent blind", True)
+    assert "look_up is a read, and `effects` holds writes only; look for it in `reads`" in found["found"]
+
+
 def test_doctor_warns_where_nobody_holds_the_owners_role_though_people_are_listed(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -296,6 +310,7 @@ def test_worker_serves_beside_a_broken_agent_and_says_so_and_drains(shop: Shop, 
     write_agent(tmp_path / "agents" / "broken", {"plan": PLAN})
     (tmp_path / "agents" / "broken" / "agent.toml").write_text("owner = 3\n")
     write_agent(tmp_path / "agents" / "fine", {"plan": PLAN})
+    write_agent(tmp_path / "agents" / "blind", {"plan": PLAN}, policy=BLIND)
     config = write_config(tmp_path, shop.address)
     config.write_text(config.read_text().replace('roles = ["lead"]', "roles = []"))
     log = tmp_path / "worker.log"
@@ -312,6 +327,8 @@ def test_worker_serves_beside_a_broken_agent_and_says_so_and_drains(shop: Shop, 
     assert "agent.toml:1: owner" in said
     assert "owner.missing" in said
     assert "Nobody holds the owner's role" in said
+    assert "agent.doubted" in said
+    assert "look for it in `reads`" in said
     assert "worker.draining" in said
     assert "worker.stopped" in said
 

@@ -47,6 +47,9 @@ def test_values_come_with_their_origin() -> None:
         ("ann@example.org", True),
         ("order 1042", True),
         (7, True),  # the inputs say so
+        ("7", True),  # as text, too
+        ("007", False),
+        (12, False),  # the inputs say "12"
         ("10.50", True),
         (10, False),  # of 10.50
         (50, False),
@@ -59,13 +62,15 @@ def test_values_come_with_their_origin() -> None:
         ("der", False),
         ("rder 1042", False),
         (True, False),
+        ("True", False),
         ("", False),
         (None, False),
         ({"x": 1}, False),
     ],
 )
 def test_literal_that_the_request_names_comes_from_the_request(value: Json, is_requested: bool) -> None:
-    story = Story(spec={"goal": GOAL, "inputs": {"order": 7}}).opened().plan(step("s1", x=value))
+    story = Story(spec={"goal": GOAL, "inputs": {"order": 7, "line": "12", "gift": True}})
+    story.opened().plan(step("s1", x=value))
     assert (call(story, "r1.s1").origin.get("/x") == "request") is is_requested
 
 

@@ -26,11 +26,7 @@ PLAN: dict[str, Json] = {
     "ask": None,
     "confidence": 0.9,
 }
-DECODED = {
-    "steps": [{"id": "s1", "tool": "get_order", "args": {"order_id": "1042"}, "after": [], "why": ""}],
-    "finish": {"answer": "It is {{s1/status}}."},
-    "confidence": 0.9,
-}
+DECODED = {**PLAN, "steps": [{**PLAN["steps"][0], "args": {"order_id": "1042"}}]}
 MODELS = ("openai:responses-model", "openai:chat-model", "anthropic:messages-model")
 KEYS = {"OPENAI_API_KEY": "sk-of-openai", "ANTHROPIC_API_KEY": "sk-of-anthropic"}
 

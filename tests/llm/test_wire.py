@@ -36,7 +36,7 @@ def fault_of(text: str) -> str:
     return decoded.words
 
 
-def test_args_become_objects_and_nulls_of_optional_fields_are_dropped() -> None:
+def test_args_become_objects_and_all_else_stays() -> None:
     assert decode(json.dumps(PLAN)) == DECODED
 
 

@@ -48,3 +48,23 @@ def test_condition_that_does_not_compile_is_named_with_its_place() -> None:
     with pytest.raises(ExpressionFaults) as caught:
         Conditions(["true", "args.x == 1", "effects.exists(e"])
     assert [fault.place for fault in caught.value.faults] == [("done", "require", 1), ("done", "require", 2)]
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_misplaced"),
+    [
+        ("effects.exists(e, e.tool == 'find' && e.outcome == 'succeeded')", True),
+        ('effects.exists(e, e.tool=="find")', True),
+        ("effects[0].tool == 'find'", True),
+        ("reads.exists(r, r.tool == 'find')", False),
+        ("size(effects) == 0 || reads.exists(e, e.tool == 'find')", False),
+        ("effects.exists(e, e.tool == 'pay')", False),
+        ("effects.exists(e, e.tool == 'finder')", False),
+        ("effects.exists(e, e.args.tool == 'find')", False),
+        ("effects.exists(e, e.args.what == 'find')", False),
+    ],
+)
+def test_condition_that_looks_for_a_read_among_the_writes_is_named(condition: str, is_misplaced: bool) -> None:
+    found = list(Conditions(["true", condition]).misplaced({"find", "look"}))
+    assert len(found) == is_misplaced
+    assert all(condition in one and "look for it in `reads`" in one for one in found)

@@ -8,6 +8,7 @@ from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
+from core.views import TaskResult
 from tests.workflows.shop import Shop
 from tests.workflows.stories import outcome_of
 from tests.worlds import World, plan, step
@@ -29,6 +30,9 @@ BAD: list[tuple[list[Any], str]] = [
     ([{**GOOD, "gaol": 1}], "gaol: Extra inputs"),
     ([{**GOOD, "goal": ""}], "goal: "),
     ([{**GOOD, "goal": 7}], "goal: "),
+    ([{**GOOD, "goal": None}], "goal: Input should be"),
+    ([{**GOOD, "gaol": None}], "gaol: Extra inputs"),
+    ([{**GOOD, "x" * 500_000: 1}], "Extra inputs"),
     ([{**GOOD, "goal": "x" * 30_000}], "goal: "),
     ([{**GOOD, "inputs": ["order"]}], "inputs: "),
     ([{**GOOD, "inputs": {"n": 2**70}}], "2^53"),
@@ -56,7 +60,28 @@ async def test_a_bad_input_ends_the_task_with_the_reason(world: World, shop: Sho
             assert failure.type == "FAILED"
             assert said in failure.message, (str(arguments)[:80], failure.message)
             assert "Expected {" in failure.message
+            result = TaskResult.model_validate(failure.details[0])
+            assert (result.task_id, result.status, f"FAILED: {result.reason}") == (handle.id, "FAILED", failure.message)
     assert shop.effects == []
+
+
+async def test_task_with_a_bad_input_still_answers_queries(world: World, shop: Shop) -> None:
+    world.agent("desk", shop.tools, [plan(answer="x")])
+    async with world.worker():
+        handle = await world.start_with("t", {"agent": "desk", "inputs": ["order"]})
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+        status = await handle.query("status")
+        assert (status["task_id"], status["agent"], status["status"]) == (handle.id, "desk", "FAILED")
+        assert await handle.query("requests") == []
+        assert (await handle.query("state"))["ending"]["reason"].startswith("the input of the task is wrong: goal")
+
+
+async def test_null_is_read_as_not_given_where_a_field_may_be_left_out(world: World, shop: Shop) -> None:
+    world.agent("desk", shop.tools, [plan(answer="done")])
+    async with world.worker():
+        wish = {**GOOD, "inputs": None, "requested_by": None, "again": None}
+        assert (await outcome_of(await world.start_with("t", wish)))["answer"] == "done"
 
 
 async def test_every_field_of_the_input_is_taken(world: World, shop: Shop) -> None:
