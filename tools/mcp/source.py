@@ -54,7 +54,7 @@ def not_pinned(agent: str, table: ServerTable, why: str = "") -> Fault:
     said = "nobody has accepted what the server says about its tools, and `pinned` asks for that"
     if not table.pinned:
         said = "what the server says about its tools is not pinned yet"
-        said += f", and cannot be now: {why}" if why else "; the first worker pins it"
+        said += f", and cannot be now: {why}" if why else "; the first worker pins it, unread"
     return Fault(("name",), f"{said}; {how_to_accept(agent)}")
 
 

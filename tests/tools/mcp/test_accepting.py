@@ -48,7 +48,7 @@ def test_pinning_prints_nothing_but_the_result_for_programs(desk: Desk) -> None:
 def test_doctor_pins_nothing_and_says_who_will(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     [(verdict, found)] = doctor(desk, capsys)
     assert verdict == "warning"
-    assert "is not pinned yet; the first worker pins it" in found
+    assert "is not pinned yet; the first worker pins it, unread" in found
     assert (desk.starts(), (desk.folder / "tools.lock").exists()) == ([], False)
 
 

@@ -85,7 +85,7 @@ async def test_accepting_marks_what_was_pinned_as_read(desk: Desk) -> None:
 
 def test_looking_pins_nothing_and_starts_nothing(desk: Desk) -> None:
     assert "agent.toml:6: mcp[1].name: what the server says about its tools is not pinned yet" in desk.problem
-    assert "the first worker pins it; read what it says and accept it: python starter.py tools desk" in desk.problem
+    assert "pins it, unread; read what it says and accept it: python starter.py tools desk" in desk.problem
     assert desk.load().waiting() == ["desk"]
     assert (desk.starts(), (desk.folder / "tools.lock").exists()) == ([], False)
 
