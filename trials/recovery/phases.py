@@ -56,6 +56,7 @@ async def deciding(scene: Scene, task_id: str) -> float:
 async def _approved(scene: Scene, task_id: str, *, is_dead: bool) -> float:
     task = await _begin(scene, task_id, "grant", {"amount_cents": 5})
     await status(task, "AWAITING_APPROVAL")
+    await _rests(task)
     at = await scene.crew.kill(await _holder(scene.stage, task), is_awaited=is_dead)
     await task.signal("approve", "ana")
     moved = await scene.counter.nth("grant", task_id, 1)
@@ -126,6 +127,16 @@ def plan_of(tool: str, args: dict[str, Json]) -> Json:
     """Write a plan of one call as a language model sends it."""
     step: Json = {"id": "s1", "tool": tool, "args": json.dumps(args), "why": "tried", "after": [], "repeat_of": None}
     return {"steps": [step], "finish": {"answer": "done"}, "ask": None, "confidence": 1}
+
+
+async def _rests(task: Task) -> None:
+    """Wait until nothing of a task is under way: it asks before its notice to people is sent, and hears of that."""
+    async with asyncio.timeout(30):
+        while True:
+            description = (await task.describe()).raw_description
+            if not description.pending_activities and not description.HasField("pending_workflow_task"):
+                return
+            await asyncio.sleep(0.01)
 
 
 async def _holder(stage: Stage, task: Task, *, is_activity: bool = False) -> int:
