@@ -38,7 +38,8 @@ async def _desk(name: str, run: Run) -> Sequence[Figure]:
         run.baselines += await _naive(desk, golds, run.seed)
         async with desk.served("ours", LOST, run.seed) as post:
             played = await play(desk, golds, post, run.seed)
-        return _figures(desk, golds, post, played, await judge(desk, "ours", golds))
+        judged = await judge(desk, "ours", golds)
+        return [*_figures(desk, golds, post, played, judged), _faults(desk, post, played, run)]
 
 
 def _reads(name: str) -> frozenset[str]:
@@ -88,14 +89,19 @@ def _figures(desk: Desk, golds: Sequence[Gold], post: Post, played: Played, judg
         _none(f"{name}: writes that nobody asked for", judged.strange, judged.writes),
         _refusals(name, golds, played),
         _all(f"{name}: tasks completed", stuck, number, f"{played.kills} workers killed"),
-        Figure(
-            name=f"{name}: workers killed, and answers lost",
-            measured=f"{played.kills}, and {len(post.lost)}",
-            must_be="at least 1, and 10 % of the calls",
-            holds=played.kills > 0 and len(post.lost) * 10 > len(post.calls),
-        ),
         _told(f"{name}: values that come from an earlier result", _taken(played)),
     ]
+
+
+def _faults(desk: Desk, post: Post, played: Played, run: Run) -> Figure:
+    """See that faults were made; the few calls of a sample may by chance have fewer than their share."""
+    lost = len(post.lost)
+    return Figure(
+        name=f"tau2 {desk.name}: workers killed, and answers lost",
+        measured=f"{played.kills}, and {lost}",
+        must_be="at least 1, and 10 % of the calls" if run.is_full else "at least 1 each",
+        holds=played.kills > 0 and (lost * 10 > len(post.calls) if run.is_full else lost > 0),
+    )
 
 
 def _all(name: str, wrong: Sequence[str], number: int, note: str) -> Figure:
