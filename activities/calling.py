@@ -26,12 +26,13 @@ from activities.sending import Sender
 from activities.visit import Visit, finish
 from core.errors import ApprovalUsed, LedgerDown, Stopped, TotalExceeded
 from core.failpoints import reach
-from core.messages import OutcomeUnknown, ToolRefused, ToolReport, ToolSucceeded, ToolUnavailable
+from core.messages import GrownOld, OutcomeUnknown, ToolRefused, ToolReport, ToolSucceeded, ToolUnavailable
 from core.ports import Ledger
 from core.receipts import Busy, Claimed, Conflict, Fenced, Move, Row, RowState, Standing, Twin
 
 _MOST_STEPS = 20  # moves of one row in one pass; a call that goes well takes two
 _CLAIM_LASTS = timedelta(seconds=5)
+_GROWN_OLD = "what it rests on grew old before it was sent"
 
 
 class Calling:
@@ -84,6 +85,8 @@ class Calling:
         match row.state:
             case RowState.RESERVED:
                 return await self._restart(visit, row)
+            case RowState.CANCELLED if row.message == _GROWN_OLD:  # the report of it was lost
+                return GrownOld(step=visit.order.step)
             case RowState.SUCCEEDED | RowState.FAILED | RowState.CANCELLED:
                 return await report_of(self._ledger, row, step=visit.order.step)
             case RowState.IN_FLIGHT | RowState.IN_DOUBT | RowState.NEEDS_PERSON:
@@ -143,6 +146,8 @@ class Calling:
         if activity.is_cancelled():
             await self._ledger.release(row.key, row.fence, "cancelled before it was sent")
             raise asyncio.CancelledError
+        if visit.has_grown_old:
+            return await self._grown_old(visit, row)
         marked_at = visit.clock()
         marked = await self._mark(visit, admitted, row)
         if not isinstance(marked, Row):
@@ -176,6 +181,17 @@ class Calling:
         if marked is None:
             raise NotYet("somebody else has this call", back_off(1))
         return marked
+
+    async def _grown_old(self, visit: Visit, row: Row) -> GrownOld:
+        """Give the call back, to be made with what is true now; one that is stopped only once it may go on."""
+        stop = next((one for one in await self._ledger.stops() if one.covers(row.tool, row.agent)), None)
+        if stop is not None:
+            await self._ledger.release(row.key, row.fence, str(stop))
+            raise Stopped(str(stop))
+        if await self._ledger.move(row.key, row.fence, Move.CANCEL, _GROWN_OLD) is None:
+            raise NotYet("somebody else took the call over")
+        visit.log.info("call.grown_old")
+        return GrownOld(step=visit.order.step)
 
     def _conflict(self, visit: Visit) -> ToolRefused:
         visit.log.warning("call.refused", code="key_conflict")

@@ -54,6 +54,11 @@ class Visit:
         ruling = self.order.ruling
         return ruling is not None and ruling.choice != "did_not_happen"
 
+    @property
+    def has_grown_old(self) -> bool:
+        """Whether something that the arguments rest on is too old by now for the call to be begun."""
+        return self.order.fresh_until is not None and self.clock() > self.order.fresh_until
+
     def ruling_on(self, row: Row | None) -> Ruling | None:
         """What a person said of the last send of a row; what they said of an earlier one does not count."""
         ruling = self.order.ruling

@@ -9,6 +9,7 @@ from core.messages import (
     ApprovalNeeded,
     CallCancelled,
     EpochOpened,
+    GrownOld,
     OutcomeUnknown,
     ReceiptKept,
     ToolRefused,
@@ -18,7 +19,7 @@ from core.messages import (
 from core.orders import shown_args
 from core.task import Phase, Step, TaskState
 
-CallEvent = ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened
+CallEvent = ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened | GrownOld
 
 
 def take(state: TaskState, event: CallEvent) -> TaskState:
@@ -38,11 +39,13 @@ def take(state: TaskState, event: CallEvent) -> TaskState:
         case ToolUnavailable():
             state = _unavailable(state, step, event)
             return undoing.take_failure(state, step, event) if step.undoes else state
+        case ApprovalNeeded() | GrownOld() if state.settles_only:
+            why = state.ending.reason if state.ending else "its plan was given up"
+            return put(state, step, phase=Phase.DROPPED, message=why)
         case ApprovalNeeded():
-            if state.settles_only:
-                why = state.ending.reason if state.ending else "its plan was given up"
-                return put(state, step, phase=Phase.DROPPED, message=why)
             return asking.approval(state, step, event)
+        case GrownOld():
+            return rounds.revise(state, step, outdated=step.outdated + 1)
         case OutcomeUnknown():
             return asking.outcome(state, step, event)
     assert_never(event)

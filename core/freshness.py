@@ -5,6 +5,7 @@ rest on nothing.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from core.change import change, put
 from core.contract import Effect
@@ -61,6 +62,21 @@ def approach(state: TaskState, step: Step, room: int) -> TaskState:
     for read in first[:room]:
         state = _again(state, read)
     return put(state, step, rereads=step.rereads + 1)
+
+
+def fresh_until(state: TaskState, step: Step) -> datetime | None:
+    """Return until when a call may be begun that is on its way now: it may wait at the door, stopped or for the ledger.
+
+    None where nothing grows old; or where that was tried often enough: what is true for less long than the way to the
+    door takes would keep the task busy for ever.
+    """
+    if step.outdated >= _PASSES:
+        return None
+    limits = [
+        read.seen_at + read.terms.fresh_for for read in _watched(state, step) if read.seen_at and read.terms.fresh_for
+    ]
+    soonest = min(limits, default=None)
+    return soonest if soonest is not None and soonest > state.now else None
 
 
 def _is_stale(state: TaskState, read: Step) -> bool:

@@ -27,6 +27,7 @@ from core.messages import (
     EpochOpened,
     Event,
     GoalAmended,
+    GrownOld,
     NoticeSent,
     NotUnderstood,
     OutcomeNotVerified,
@@ -80,7 +81,9 @@ def apply(state: TaskState, event: Event, now: datetime) -> TaskState:
             return take_unavailable(state, event)
         case BudgetExceeded():
             return take_budget(state, event)
-        case ToolSucceeded() | ToolRefused() | ToolUnavailable() | ApprovalNeeded() | OutcomeUnknown() | EpochOpened():
+        case ToolSucceeded() | ToolRefused() | ToolUnavailable() | ApprovalNeeded() | OutcomeUnknown():
+            return calls.take(state, event)
+        case EpochOpened() | GrownOld():
             return calls.take(state, event)
         case ReceiptKept():
             return calls.keep_receipt(state, event)

@@ -227,6 +227,7 @@ class CallOrder(Message):
     but begin nothing. ``ancestors``: runs that this one continues, as long as the ledger may not know it yet.
     ``epoch``: as the task knows it; the door answers an older one with EpochOpened. ``undoes``: key of the effect that
     this call takes back; the door fills in the arguments. ``receipt``: an answer to be written down first.
+    ``fresh_until``: when something that the arguments rest on grows old; after that nothing is begun (None = never).
     """
 
     agent: str
@@ -247,6 +248,7 @@ class CallOrder(Message):
     epoch: int = 0
     undoes: str = ""
     receipt: Kept | None = None
+    fresh_until: datetime | None = None
 
 
 class EffectsOrder(Message):
@@ -467,6 +469,13 @@ class EpochOpened(Message):
     not_shown: int = 0
 
 
+class GrownOld(Message):
+    """The call waited at the door until what it rests on had grown old. Nothing was sent, and its key is used up."""
+
+    kind: Literal["GrownOld"] = "GrownOld"
+    step: str
+
+
 class ReceiptKept(Message):
     """The tool answered, but the ledger was down until the attempt ended: the answer is kept here, to be stored."""
 
@@ -588,7 +597,14 @@ class ActivityBroke(Message):
 OpenReport = Annotated[TaskOpened | TaskRefused, Field(discriminator="kind")]
 PlanReport = Annotated[PlanProposed | PlanRefused | PlannerUnavailable | BudgetExceeded, Field(discriminator="kind")]
 ToolReport = Annotated[
-    ToolSucceeded | ToolRefused | ToolUnavailable | ApprovalNeeded | OutcomeUnknown | EpochOpened | ReceiptKept,
+    ToolSucceeded
+    | ToolRefused
+    | ToolUnavailable
+    | ApprovalNeeded
+    | OutcomeUnknown
+    | EpochOpened
+    | GrownOld
+    | ReceiptKept,
     Field(discriminator="kind"),
 ]
 ConcludeReport = Annotated[OutcomeVerified | OutcomeNotVerified, Field(discriminator="kind")]
@@ -605,6 +621,7 @@ Event = (
     | ApprovalNeeded
     | OutcomeUnknown
     | EpochOpened
+    | GrownOld
     | ReceiptKept
     | EffectsListed
     | CallCancelled

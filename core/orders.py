@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from core import names, routing
+from core import freshness, names, routing
 from core.budget import allowance, expected_input, left, output_cap
 from core.change import all_steps
 from core.messages import (
@@ -110,6 +110,7 @@ def call_order(state: TaskState, command: CallTool, ancestors: tuple[str, ...] =
         epoch=state.epoch,
         undoes=step.undoes,
         receipt=step.receipt,
+        fresh_until=freshness.fresh_until(state, step),
     )
 
 

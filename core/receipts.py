@@ -247,6 +247,10 @@ class Stop(Record):
     reason: str = ""
     at: datetime
 
+    def covers(self, tool: str, agent: str) -> bool:
+        """Whether it is meant for a tool's calls by an agent."""
+        return self.tool in ("", tool) and self.agent in ("", agent)
+
     def __str__(self) -> str:
         what = " of ".join(part for part in (self.tool or "every tool", self.agent and f"agent {self.agent}") if part)
         who = f" by {self.by}" if self.by else ""

@@ -39,8 +39,9 @@ class Step(Message):
     planned ones. ``tried``: tools that were unavailable and whose fallback this is, first to last.
     ``forgotten``: the result was too large to be carried on; the ledger has it, references to it have no value.
     ``seen_at``: when it last succeeded. ``rereads``: how often reads were made again for this write, since it was last
-    on its way. ``receipt``: an answer that the ledger has yet to store. ``undoes``: key of the effect it takes back.
-    ``evidence``: what a success rests on; "" = the provider's own answer.
+    on its way; ``outdated``: how often they grew old while it waited at the door. ``receipt``: an answer that the
+    ledger has yet to store. ``undoes``: key of the effect it takes back. ``evidence``: what a success rests on; "" =
+    the provider's own answer.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Step(Message):
     tried: tuple[str, ...] = ()
     seen_at: datetime | None = None
     rereads: int = 0
+    outdated: int = 0
     receipt: Kept | None = None
     undoes: str = ""
     evidence: str = ""

@@ -2,7 +2,7 @@
 
 from core.receipts import Row, Stop
 from ledger.columns import legible, utc
-from ledger.switches import covers, stopped
+from ledger.switches import stopped
 
 
 class MemorySwitches:
@@ -26,5 +26,5 @@ class MemorySwitches:
 
     def check(self, row: Row) -> None:
         """Raise Stopped for an effect that a switch covers."""
-        if any(covers(stop, row) for stop in self._stops.values()):
+        if any(stop.covers(row.tool, row.agent) for stop in self._stops.values()):
             raise stopped(row, self.all())

@@ -50,12 +50,7 @@ def all_stops(db: Connection) -> list[Stop]:
     return [Stop.model_validate(dict(found)) for found in db.execute(_ALL).mappings()]
 
 
-def covers(switch: Stop, row: Row) -> bool:
-    """Whether a switch is meant for an effect."""
-    return switch.tool in ("", row.tool) and switch.agent in ("", row.agent)
-
-
 def stopped(row: Row, switches: list[Stop]) -> Stopped:
     """Say which switch stops an effect: the oldest one that covers it (none, when it was lifted a moment ago)."""
-    found = next((switch for switch in switches if covers(switch, row)), None)
+    found = next((switch for switch in switches if switch.covers(row.tool, row.agent)), None)
     return Stopped(f"{row.tool} was stopped until a moment ago" if found is None else str(found))

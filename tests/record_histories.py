@@ -25,7 +25,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from core.errors import LedgerDown
 from core.profile import EndStatus, Ladder, Limits
-from core.receipts import Row, Settlement
+from core.receipts import Row, Settlement, Stop
 from core.record import Json
 from core.spending import DayBudget
 from ledger.memory import MemoryLedger
@@ -234,6 +234,21 @@ async def refreshed(world: World, shop: Shop) -> Handle:
     return handle
 
 
+async def grown_old(world: World, shop: Shop) -> Handle:
+    """A payment is stopped for longer than its price holds: it is made with another price, and asked for again."""
+    work = plan(step("s1", "price", order_id="1"), step("s2", "pay", order_id="1", amount=ref("s1", "/total")))
+    world.agent("desk", [*shop.tools, shop.price], [work], policy=Rules({"pay": asks("ana")}))
+    await world.ledger.stop(Stop(tool="pay", by="ana", reason="wrong price", at=now()))
+    handle = await world.start("grown_old", **WISH)
+    await until(handle, "AWAITING_APPROVAL")
+    await handle.signal("approve", "ana")
+    await asyncio.sleep(2.5)
+    await world.ledger.start("pay")
+    await _open(handle, "q2")
+    await handle.signal("approve", "ana")
+    return handle
+
+
 async def receipt_kept(world: World, shop: Shop) -> Handle:
     """The ledger is down after an effect for longer than the attempt lasts."""
     world.ledger = Unwritable(clock=now)
@@ -308,6 +323,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         again,
         undone,
         refreshed,
+        grown_old,
         receipt_kept,
         strong,
         over_budget,

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from core.messages import OutcomeUnknown, ToolRefused, ToolSucceeded, ToolUnavailable
+from core.messages import GrownOld, OutcomeUnknown, ToolRefused, ToolSucceeded, ToolUnavailable
 from core.receipts import RowState, Stop
 from tests.activities.bench import NOT_SENT, WRITES, Bench, Crash
 
@@ -122,6 +122,32 @@ async def test_stopped_call_is_not_sent_and_goes_on_once_the_switch_is_off(bench
     await bench.ledger.start(tool, agent)
     assert isinstance(await bench.call(TOOL), ToolSucceeded)
     assert bench.provider.requests == 1
+
+
+async def test_stopped_call_whose_ground_grew_old_is_given_back_once_the_switch_is_off(bench: Bench) -> None:
+    order = bench.order(TOOL, fresh_until=bench.clock() + timedelta(minutes=5))
+    await bench.ledger.stop(switch(bench, TOOL))
+    bench.clock.advance(minutes=6)
+    with pytest.raises(ApplicationError, match="the bank said so"):
+        await bench.attempt(TOOL, order)
+    await bench.ledger.start(TOOL)
+    reports = [await bench.call(TOOL, order), await bench.call(TOOL, order)]  # the first one may not arrive
+    assert reports == [GrownOld(step=order.step)] * 2
+    assert ((await bench.row(order)).state, bench.provider.requests) == (RowState.CANCELLED, 0)
+
+
+async def test_call_whose_ground_is_fresh_is_sent(bench: Bench) -> None:
+    order = bench.order(TOOL, fresh_until=bench.clock() + timedelta(minutes=5))
+    assert isinstance(await bench.call(TOOL, order), ToolSucceeded)
+
+
+async def test_doubt_is_settled_with_what_was_sent_however_old_its_ground_is(bench: Bench) -> None:
+    order = bench.order(TOOL, fresh_until=bench.clock() + timedelta(seconds=30))
+    bench.provider.script = ["crash_applied"]
+    await bench.crash(TOOL, order)
+    bench.clock.advance(minutes=1)
+    assert isinstance(await bench.call(TOOL, order), ToolSucceeded)
+    assert len(bench.provider.applied) == 1
 
 
 async def test_switch_for_something_else_stops_nothing(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from core.carrying import fold_old
-from core.messages import CallCancelled, CallTool, GoalAmended, Paused, Resumed, ToolRefused
+from core.messages import CallCancelled, CallTool, CancelRequested, GoalAmended, GrownOld, Paused, Resumed, ToolRefused
 from core.orders import call_order
 from core.record import Json
 from core.task import Phase
@@ -131,6 +131,42 @@ def test_what_waits_for_another_approval_is_judged_anew() -> None:
     story = approved_late(looked(), "r1.s2").done("r1.s1", result={"v": 2})
     approved_late(story, "r1.s2")
     assert story.ids == ["call:r1.s1:1:3"]
+
+
+def until_of(story: Story) -> object:
+    own = story.step("r1.s2")
+    order = call_order(story.state, CallTool(step=own.id, revision=own.revision, entry=own.entry))
+    assert not isinstance(order, ToolRefused), order
+    return order.fresh_until
+
+
+def test_write_goes_to_the_door_with_the_moment_at_which_its_ground_grows_old() -> None:
+    story = looked()
+    assert until_of(story) == story.state.now + HOUR
+
+
+def test_write_whose_ground_grew_old_at_the_door_is_made_of_fresh_facts_under_a_new_key() -> None:
+    story = looked()
+    key = story.step("r1.s2").key
+    story.wait(LATER).tell(GrownOld(step="r1.s2"))
+    assert story.ids == ["call:r1.s1:1:2"]
+    story.done("r1.s1", result={"v": 2})
+    assert story.ids == ["call:r1.s2:2:1"]
+    assert args_of(story, "r1.s2") == {"v": 2}
+    assert story.step("r1.s2").key != key
+    assert until_of(story) == story.state.now + HOUR
+
+
+def test_ground_that_is_old_whenever_the_door_is_reached_does_not_go_on_for_ever() -> None:
+    story = looked()
+    for _ in range(2):
+        story.wait(LATER).tell(GrownOld(step="r1.s2")).done("r1.s1", result={"v": 1})
+    assert until_of(story) is None
+
+
+def test_write_that_grew_old_while_its_task_was_cancelled_is_dropped() -> None:
+    story = looked().tell(CancelRequested()).wait(LATER).tell(GrownOld(step="r1.s2"))
+    assert story.step("r1.s2").phase is Phase.DROPPED
 
 
 def test_arguments_of_a_person_rest_on_nothing() -> None:

@@ -15,7 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from core.errors import LedgerError
 from core.receipts import TRANSITIONS, Approval, Fenced, Move, Row, RowState, Stop, TaskRow, Total
 from ledger import MemoryLedger, open_ledger
-from ledger.switches import covers
 from tests.exploring import examples
 from tests.ledger.calls import LEASE, AnyLedger, Clock, attempt, bring, call, task
 
@@ -214,7 +213,7 @@ def _check_step(before: Row | None, after: Row) -> None:
 def _check_fences(before: Row | None, after: Row, task: TaskRow | None, switches: list[Stop]) -> None:
     if before is None or after.sends == before.sends:
         return
-    assert not any(covers(stop, after) for stop in switches)
+    assert not any(stop.covers(after.tool, after.agent) for stop in switches)
     if before.state is RowState.RESERVED and task is not None:
         assert after.run_id == task.run_id
 

@@ -3,7 +3,7 @@
 ========== ============================================ ===============================================================
 phase      the worker is killed while                   measured until
 ========== ============================================ ===============================================================
-parked     an approval is awaited                       the effect arrives; the approval is sent right after the kill
+parked     an approval is awaited                       the effect arrives; the approval is sent 0.25 s after the kill
 deciding   a workflow task is in its hands              as parked, but the approval is sent while the worker dies
 planning   the model holds its answer                   the model is asked again
 before     the preflight of a call is held: not marked  the preflight is asked again
@@ -21,6 +21,11 @@ from core.record import Json
 from trials.counter import Counter
 from trials.recovery.crew import Crew
 from trials.stage import Stage, Task, outcome, runs, status
+
+_NOTICED_S = 0.25
+"""Until a busy server has surely seen that a dead worker's connections are closed. What comes sooner it may hand to the
+dead one's open poll, and then wait for its decision: that is the phase `deciding`.
+"""
 
 VERIFIED_BY_DOOR = 3
 """How often the door reads back before `conclude` does."""
@@ -58,6 +63,8 @@ async def _approved(scene: Scene, task_id: str, *, is_dead: bool) -> float:
     await status(task, "AWAITING_APPROVAL")
     await _rests(task)
     at = await scene.crew.kill(await _holder(scene.stage, task), is_awaited=is_dead)
+    if is_dead:
+        await asyncio.sleep(_NOTICED_S)
     await task.signal("approve", "ana")
     moved = await scene.counter.nth("grant", task_id, 1)
     await _completes(scene, task, "grant")
