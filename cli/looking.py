@@ -1,6 +1,7 @@
 """ls, show, watch: where tasks stand. The inbox is a query on Temporal's visibility, not another database."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from cli.options import AsJson, ConfigPath, TaskId, word_option
 from cli.outcomes import Outcome
 from cli.runs import agent_wanted, has_begun, task_that_counts
 from cli.screen import ago, coloured
-from cli.settling import calls_in_doubt, lines_of
+from cli.settling import InDoubt, calls_in_doubt, lines_of
 from cli.stopping import show_stops
 from cli.task_view import ending
 from cli.tasks import NoWorker, Task
@@ -233,8 +234,9 @@ def show(task_id: TaskId, config: ConfigPath = None, as_json: AsJson = False) ->
         if outcome is None:
             await show_stops(desk)
             return await _show_running(desk, task_id)
-        desk.screen.show(Text(visible(task_id), style="bold"), ending(outcome))
-        desk.screen.data(_ended(task_id, outcome))
+        doubts = await calls_in_doubt(desk, task_id) if outcome.result is None else []
+        desk.screen.show(Text(visible(task_id), style="bold"), ending(outcome), *_untold(task_id, outcome, doubts))
+        desk.screen.data({**_ended(task_id, outcome), "in_doubt": doubts})
         return Exit.DONE
 
     at_the_desk(verb, config=config, as_json=as_json)
@@ -255,6 +257,15 @@ async def _show_running(desk: Desk, task_id: str) -> Exit:
         more = {"requests": requests, "in_doubt": doubts, "result": None}
         desk.screen.data({**seen.status.model_dump(mode="json"), **more})
     return Exit.DONE
+
+
+def _untold(task_id: str, outcome: Outcome, doubts: Sequence[InDoubt]) -> list[Text]:
+    """Say where to look for what a task did that was ended from outside, and could give no result."""
+    if outcome.result is not None:
+        return []
+    where = f"\nIt could not say what it did. The ledger does: python starter.py audit {task_id}"
+    settling = ["Settle it: python starter.py settle KEY happened|did_not_happen|write_off --by NAME (KEY: see doubts)"]
+    return [Text(where), *lines_of(doubts), *map(Text, settling if doubts else [])]
 
 
 def _ended(task_id: str, outcome: Outcome) -> dict[str, object]:

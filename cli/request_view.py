@@ -43,7 +43,9 @@ def headline(request: RequestView) -> str:
             return visible(f"Did this happen? {request.tool}")
         case RequestKind.STUCK:
             return (
-                "The budget of the day is spent: go on today?" if request.resumes_at else "No progress: how to go on?"
+                "The day's budget has no room for it: go on today?"
+                if request.resumes_at
+                else "No progress: how to go on?"
             )
         case RequestKind.QUESTION:
             return "A question"

@@ -117,7 +117,7 @@ def _stuck_headline(request: Request) -> str:
         case "reset":
             return "The task was reset: how to go on?"
         case "budget":
-            return "The budget of the day is spent: go on today?"
+            return "The day's budget has no room for it: go on today?"
     return "No progress: how to go on?"
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from temporalio.client import Client
 
 from cli.doubting import Word, rule
 from cli.errors import Declined
@@ -231,3 +232,21 @@ async def test_stop_reads_as_a_sentence() -> None:
     assert str(Stop(at=at)) == "every tool is stopped since 2026-01-02 03:04:05 UTC"
     told = str(Stop(tool="buy", agent="shop", by="ana", reason="bad", at=at))
     assert told == "buy of agent shop is stopped by ana since 2026-01-02 03:04:05 UTC: bad"
+
+
+async def end_from_outside(shop: Shop, task_id: str) -> None:
+    """Terminate a task that has left a call in doubt."""
+    client = await Client.connect(shop.address)
+    await client.get_workflow_handle(task_id).terminate("by hand")
+    async with ledger_of(shop) as ledger:
+        await sent(ledger, call("de" * 16, task_id))
+
+
+def test_task_that_was_ended_from_outside_shows_what_it_left_in_doubt(cli: CommandLine, shop: Shop) -> None:
+    assert cli("run", "asker", "colour it", "--id", "ended-1").code == 0
+    asyncio.run(end_from_outside(shop, "ended-1"))
+    shown = cli("show", "ended-1").out
+    assert "python starter.py audit ended-1" in shown
+    assert "buy was sent once" in shown
+    assert "starter.py settle KEY" in shown
+    assert [one["key"] for one in cli("show", "ended-1", "--json").json["in_doubt"]] == ["de" * 16]

@@ -115,4 +115,4 @@ class McpTool:
 
 def how_to_accept(agent: str) -> str:
     """Say what to run."""
-    return f"read what it says and accept it: python starter.py tools {agent} --accept"
+    return f"read what it says and accept it: python starter.py tools {agent} --accept; then start the workers anew"
