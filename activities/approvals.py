@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.names import as_person
 from core.ports import Verdict
 from core.receipts import Approval
 
@@ -48,7 +49,7 @@ class Bench:
             if problem := self._problem(approval, digest):
                 notes.append(problem)
             else:
-                fit.setdefault(_person(approval.by), approval)
+                fit.setdefault(as_person(approval.by), approval)
         return Weighed(tuple(fit.values()), "; ".join(dict.fromkeys(notes)), len(fit) >= max(self.verdict.quorum, 1))
 
     def _problem(self, approval: Approval, digest: str) -> str:
@@ -62,14 +63,9 @@ class Bench:
             return "" if anybody else f"{who} does not count here: say who you are"
         if self._requested(approval.by):
             return f"{who} does not count: whoever asked for a task cannot approve it"
-        if self.verdict.approvers and _person(approval.by) not in {_person(name) for name in self.may_answer}:
+        if self.verdict.approvers and as_person(approval.by) not in {as_person(name) for name in self.may_answer}:
             return f"{who} does not count: it takes {' or '.join(self.verdict.approvers)}"
         return ""
 
     def _requested(self, name: str) -> bool:
-        return bool(self.requester) and _person(name) == _person(self.requester)
-
-
-def _person(name: str) -> str:
-    """Compare names as people mean them: "Ana " is no second person beside "ana"."""
-    return name.strip().casefold()
+        return bool(self.requester) and as_person(name) == as_person(self.requester)

@@ -17,6 +17,7 @@ from cli.screen import ago
 from config.settings import Settings
 from core.card import visible
 from core.errors import CallerError, ConfigError
+from core.names import as_person
 from core.ports import Ledger
 from core.receipts import Evidence, Line, Move, Row, RowState, Settlement
 from core.record import Record
@@ -179,7 +180,7 @@ def _require_owner(profile: "Profile | None", by: str) -> None:
         return
     above = [name for who in profile.ladder.escalate_to for name in profile.people.get(who) or (who,)]
     able = tuple(dict.fromkeys((*profile.owners, *above)))
-    if by.strip().casefold() not in {name.strip().casefold() for name in able}:
+    if as_person(by) not in {as_person(name) for name in able}:
         raise Declined(f"{by} may not settle a call of the agent {profile.agent}; {', '.join(able)} may")
 
 

@@ -141,21 +141,16 @@ def _check_person(state: TaskState, request: Request, answer: Answer) -> None:
             who = ", ".join((*request.may_answer, *request.may_reject)) or f"{request.quorum} different people"
             raise Misfit(f"say who you are: request {request.id} is for {who}")
         return
-    person = _person(answer.by)
-    if answer.choice == "reject" and person in {_person(name) for name in request.may_reject}:
+    person = names.as_person(answer.by)
+    if answer.choice == "reject" and person in {names.as_person(name) for name in request.may_reject}:
         return
     if request.approvers and not request.may_answer:
         who = f"its rule names {', '.join(request.approvers)}, where nobody is left but who asked for this task"
         way_out = f"{', '.join(request.may_reject)} may reject it" if request.may_reject else "cancel the task"
         raise Misfit(f"nobody may answer request {request.id}: {who}; {way_out}, or let its rule name others")
-    if request.may_answer and person not in {_person(name) for name in request.may_answer}:
+    if request.may_answer and person not in {names.as_person(name) for name in request.may_answer}:
         raise Misfit(f"{answer.by} may not answer request {request.id}; {', '.join(request.may_answer)} may")
-    if allows and state.spec.requested_by and person == _person(state.spec.requested_by):
+    if allows and state.spec.requested_by and person == names.as_person(state.spec.requested_by):
         raise Misfit(f"{answer.by} asked for this task and cannot approve it")
-    if answer.choice == "approve" and any(_person(one.by) == person for one in request.given):
+    if answer.choice == "approve" and any(names.as_person(one.by) == person for one in request.given):
         raise Misfit(f"{answer.by} has approved already; {request.quorum - len(request.given)} more must")
-
-
-def _person(name: str) -> str:
-    """Compare names as people mean them: "Ana " is no second person beside "ana"."""
-    return name.strip().casefold()

@@ -78,8 +78,8 @@ def approval(state: TaskState, step: Step, event: ApprovalNeeded) -> TaskState:
 
 def _unreachable(state: TaskState, event: ApprovalNeeded) -> str:
     """Say that an approval can never be given, as long as somebody can still do something about it."""
-    requester = state.spec.requested_by.strip().casefold()
-    able = {name.strip().casefold() for name in event.may_answer} - {requester}
+    requester = names.as_person(state.spec.requested_by)
+    able = {names.as_person(name) for name in event.may_answer} - {requester}
     if not event.approvers or len(able) >= event.quorum:
         return ""
     way_out = "reject it" if event.may_answer or event.may_reject else "cancel the task"

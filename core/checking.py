@@ -16,7 +16,7 @@ from core.contract import Contract
 from core.names import undo_of
 from core.plan import Fault, Plan, PlannedStep
 from core.profile import Limits
-from core.record import Json, Record
+from core.record import Json, as_given
 from core.references import INPUTS, Malformed, Reference, escape, find
 from core.schemas import can_hold, part_for, types_of
 from core.undo_order import misplaced
@@ -55,7 +55,7 @@ def check_plan(
     ]:
         return faults
     try:
-        document = _as_given(document)
+        document = _plan_as_given(document)
         text = json.dumps(document)
         plan = Plan.model_validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
@@ -68,18 +68,11 @@ def check_plan(
     return faults[:50] or plan
 
 
-def _as_given(document: Json) -> Json:
-    plan = _without_nulls(document, Plan)
+def _plan_as_given(document: Json) -> Json:
+    plan = as_given(document, Plan)
     if isinstance(plan, dict) and isinstance(plan.get("steps"), list):
-        return plan | {"steps": [_without_nulls(step, PlannedStep) for step in plan["steps"]]}
+        return plan | {"steps": [as_given(step, PlannedStep) for step in plan["steps"]]}
     return plan
-
-
-def _without_nulls(value: Json, shape: type[Record]) -> Json:
-    if not isinstance(value, dict):
-        return value
-    optional = {name for name, field in shape.model_fields.items() if not field.is_required()}
-    return {name: item for name, item in value.items() if item is not None or name not in optional}
 
 
 def _shape_fault(loc: tuple[str | int, ...], message: str, document: Json) -> Fault:

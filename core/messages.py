@@ -596,7 +596,7 @@ class ActivityBroke(Message):
 
 OpenReport = Annotated[TaskOpened | TaskRefused, Field(discriminator="kind")]
 PlanReport = Annotated[PlanProposed | PlanRefused | PlannerUnavailable | BudgetExceeded, Field(discriminator="kind")]
-ToolReport = Annotated[
+_OfTools = (
     ToolSucceeded
     | ToolRefused
     | ToolUnavailable
@@ -604,9 +604,9 @@ ToolReport = Annotated[
     | OutcomeUnknown
     | EpochOpened
     | GrownOld
-    | ReceiptKept,
-    Field(discriminator="kind"),
-]
+    | ReceiptKept
+)
+ToolReport = Annotated[_OfTools, Field(discriminator="kind")]
 ConcludeReport = Annotated[OutcomeVerified | OutcomeNotVerified, Field(discriminator="kind")]
 Event = (
     TaskOpened
@@ -615,14 +615,7 @@ Event = (
     | PlanRefused
     | PlannerUnavailable
     | BudgetExceeded
-    | ToolSucceeded
-    | ToolRefused
-    | ToolUnavailable
-    | ApprovalNeeded
-    | OutcomeUnknown
-    | EpochOpened
-    | GrownOld
-    | ReceiptKept
+    | _OfTools
     | EffectsListed
     | CallCancelled
     | PersonAnswered

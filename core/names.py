@@ -77,6 +77,11 @@ def approval_digest(key: str, tool: str, args: Json, contract_digest: str) -> st
     return digest([key, tool, args, contract_digest], 16)
 
 
+def as_person(name: str) -> str:
+    """Compare names as people mean them: "Ana " is no second person beside "ana"."""
+    return name.strip().casefold()
+
+
 def step_id(round_number: int, planned_id: str) -> str:
     """Name a step across rounds: ``r2.s1``."""
     return f"r{round_number}.{planned_id}"

@@ -49,6 +49,16 @@ class Input(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def as_given(value: Json, shape: type[BaseModel]) -> Json:
+    """Leave null out of an object where a field may be left out: forms, clients and models that have to write every
+    field mean "not given". What is no object is returned as it is.
+    """
+    if not isinstance(value, dict):
+        return value
+    optional = {name for name, field in shape.model_fields.items() if not field.is_required()}
+    return {name: item for name, item in value.items() if item is not None or name not in optional}
+
+
 def written(shape: type[Input]) -> BeforeValidator:
     """Read an input that we wrote down: fields of a later version are ignored, so that a roll-back wedges no task."""
 

@@ -10,7 +10,7 @@ from core import machine
 from core.carrying import fold_old
 from core.change import change
 from core.profile import EndStatus
-from core.record import Json
+from core.record import Json, as_given
 from core.task import Ending, Stage, TaskSpec, TaskState
 from workflows.payloads import Undecodable, decode, read
 
@@ -30,7 +30,7 @@ def begin(raw: object) -> Beginning:
         if workflow.info().continued_run_id and isinstance(carried := decode(raw), dict) and "carried" in carried:
             return _take_over(carried)
         wish = read(raw)
-        spec = TaskSpec.model_validate(_as_given(wish))
+        spec = TaskSpec.model_validate(as_given(wish, TaskSpec))
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, one['loc']))[:100] or 'input'}: {one['msg']}" for one in error.errors()[:10]
@@ -39,14 +39,6 @@ def begin(raw: object) -> Beginning:
     except Undecodable as error:
         return _ended(wish, str(error))
     return Beginning(machine.start(workflow.info().workflow_id, spec, workflow.now()))
-
-
-def _as_given(wish: Json) -> Json:
-    """Read null as "not given" where a field may be left out, as forms and generated clients mean it."""
-    if not isinstance(wish, dict):
-        return wish
-    optional = {name for name, field in TaskSpec.model_fields.items() if not field.is_required()}
-    return {name: value for name, value in wish.items() if value is not None or name not in optional}
 
 
 def carry(state: TaskState, ancestors: tuple[str, ...]) -> dict[str, Any]:
